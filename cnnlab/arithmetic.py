@@ -1,0 +1,191 @@
+"""Hand arithmetic: the text behind one cell, evaluated, or written as a person would write it.
+
+The text is Python over the cells it reads, `image[0,0]*kernel[0,0] + bias`. Numbers, symbols, LaTeX
+and exact fractions are all made from that one text, so they cannot say different things.
+"""
+
+import ast
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache, partial
+
+FUNCTIONS = {"exp": math.exp, "log": math.log, "tanh": math.tanh, "max": max}
+RATIONAL = {"max": max}
+SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
+
+@lru_cache(maxsize=4096)
+def parse(text: str) -> ast.expr:
+    """The syntax tree of an arithmetic text."""
+    return ast.parse(text, mode="eval").body
+
+
+def reference(node) -> tuple[str, tuple[int, ...]] | None:
+    """(name, index) where the node names a cell, else None."""
+    if isinstance(node, ast.Name):
+        return node.id, ()
+    if isinstance(node, ast.Subscript):
+        parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        return node.value.id, tuple(part.value for part in parts)
+    return None
+
+
+def references(text: str) -> list[tuple[str, tuple[int, ...]]]:
+    """Every cell that the text reads, in reading order, each once."""
+    found = {}
+
+    def visit(node):
+        if (at := reference(node)) is not None:
+            found[at] = None
+            return
+        for child in ast.iter_child_nodes(node):
+            if not isinstance(node, ast.Call) or child is not node.func:
+                visit(child)
+    visit(parse(text))
+    return list(found)
+
+
+class Irrational(Exception):
+    """The arithmetic has no exact fraction: it takes an exponential, a logarithm or a tanh."""
+
+
+def evaluate(node, value, number=float, functions=FUNCTIONS):
+    """The tree worked out: `value(name, index)` gives a cell, `number` reads a constant."""
+    again = partial(evaluate, value=value, number=number, functions=functions)
+    if (at := reference(node)) is not None:
+        return value(*at)
+    match node:
+        case ast.Constant():
+            return number(node.value)
+        case ast.UnaryOp(op=ast.USub()):
+            return -again(node.operand)
+        case ast.BinOp(op=ast.Add()):
+            return again(node.left) + again(node.right)
+        case ast.BinOp(op=ast.Sub()):
+            return again(node.left) - again(node.right)
+        case ast.BinOp(op=ast.Mult()):
+            return again(node.left) * again(node.right)
+        case ast.BinOp(op=ast.Div()):
+            return again(node.left) / again(node.right)
+        case ast.BinOp(op=ast.Pow()):
+            return again(node.left) ** node.right.value
+        case ast.IfExp():
+            return again(node.body if again(node.test) else node.orelse)
+        case ast.Compare(ops=[ast.Gt()]):
+            return again(node.left) > again(node.comparators[0])
+        case ast.Call():
+            if node.func.id not in functions:
+                raise Irrational(node.func.id)
+            return functions[node.func.id](*map(again, node.args))
+    raise ValueError(f"{ast.unparse(node)!r} is not hand arithmetic")
+
+
+def exact(node, value) -> Fraction:
+    """The tree worked out in fractions. Raises Irrational where it has no exact value."""
+    return evaluate(node, value, number=lambda constant: Fraction(str(constant)), functions=RATIONAL)
+
+
+def number(value, digits: int | None = 6) -> str:
+    """`value` to `digits` significant digits, or all of them for None: `0.02`, `-1.5`, `1e-07`."""
+    value = float(value)
+    text = repr(value) if digits is None else f"{value:.{digits}g}"
+    if "e" not in text:
+        return text.removesuffix(".0").replace("-0", "0") if float(text) == 0 else text.removesuffix(".0")
+    mantissa, exponent = text.split("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+
+
+def board(text: str) -> str:
+    """A printed number as one writes it on a board: `−1.5`, `2×10⁻⁷`."""
+    mantissa, _, exponent = text.partition("e")
+    power = f"×10{exponent.translate(SUPERSCRIPTS)}" if exponent else ""
+    return mantissa.replace("-", "−") + power
+
+
+def latex_number(text: str) -> str:
+    mantissa, _, exponent = text.partition("e")
+    return mantissa + (rf" \times 10^{{{exponent}}}" if exponent else "")
+
+
+SUM, PRODUCT, SIGN, POWER, ATOM = 1, 2, 3, 4, 5
+
+
+@dataclass(frozen=True)
+class Style:
+    """How arithmetic is written down: as Python, on a board, or in LaTeX."""
+
+    times: str
+    minus: str
+    negative: str
+    divide: str
+    power: str
+    function: str
+    gate: str
+    constant: object
+    names: dict
+
+    def write(self, node, leaf, outer: int = 0, first: bool = True) -> str:
+        """The tree as text; `leaf(name, index)` writes a cell. Parentheses only where they are needed."""
+        text, inner = self.parts(node, leaf)
+        wants = inner < outer or (not first and text.startswith(self.negative))
+        return f"({text})" if wants else text
+
+    def parts(self, node, leaf) -> tuple[str, int]:
+        """(text, how tightly it binds)."""
+        write = partial(self.write, leaf=leaf)
+        if (at := reference(node)) is not None:
+            return leaf(*at), ATOM
+        match node:
+            case ast.Constant():
+                return self.constant(number(node.value, None)), ATOM
+            case ast.UnaryOp(op=ast.USub()):
+                return self.negative + write(node.operand, outer=SIGN, first=False), SIGN
+            case ast.BinOp(op=ast.Add()):
+                return f"{write(node.left, outer=SUM)} + {write(node.right, outer=SUM, first=False)}", SUM
+            case ast.BinOp(op=ast.Sub()):
+                return f"{write(node.left, outer=SUM)} {self.minus} {write(node.right, outer=PRODUCT, first=False)}", SUM
+            case ast.BinOp(op=ast.Mult()):
+                return write(node.left, outer=PRODUCT) + self.times + write(node.right, outer=SIGN, first=False), PRODUCT
+            case ast.BinOp(op=ast.Div()):
+                return self.quotient(node, leaf)
+            case ast.BinOp(op=ast.Pow()):
+                exponent = str(node.right.value)
+                return self.power.format(write(node.left, outer=ATOM, first=False), exponent,
+                                         raised=exponent.translate(SUPERSCRIPTS)), POWER
+            case ast.IfExp():
+                return self.gate.format(write(node.test.left, outer=SUM)), 0
+            case ast.Call():
+                arguments = ", ".join(map(write, node.args))
+                return self.names.get(node.func.id, self.function).format(arguments, name=node.func.id), ATOM
+        raise ValueError(f"{ast.unparse(node)!r} is not hand arithmetic")
+
+    def quotient(self, node, leaf) -> tuple[str, int]:
+        if "{" in self.divide:
+            return self.divide.format(self.write(node.left, leaf), self.write(node.right, leaf)), PRODUCT
+        left = self.write(node.left, leaf, outer=PRODUCT)
+        return left + self.divide + self.write(node.right, leaf, outer=SIGN, first=False), PRODUCT
+
+
+PYTHON = Style("*", "-", "-", "/", "{0}**{1}", "{name}({0})", "1 if {0} > 0 else 0", str, {})
+BOARD = Style("×", "−", "−", "/", "{0}{raised}", "{name}({0})", "1 if {0} > 0 else 0", board, {"log": "ln({0})"})
+LATEX = Style(r" \times ", "-", "-", r"\frac{{{0}}}{{{1}}}", "{0}^{{{1}}}", r"\{name}({0})",
+              r"\begin{{cases}}1 & {0} > 0\\0 & \text{{otherwise}}\end{{cases}}", latex_number,
+              {"exp": "e^{{{0}}}", "log": r"\ln({0})"})
+
+
+def terms(node) -> list:
+    """The addends of a sum, in order, or the node alone."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return [*terms(node.left), node.right]
+    return [node]
+
+
+def write(style: Style, text: str, leaf, most: int | None = None) -> str:
+    """The text in a style. A sum of more than `most` terms is cut in the middle, and says by how many."""
+    tree = parse(text)
+    addends = terms(tree)
+    if most is None or len(addends) <= most:
+        return style.write(tree, leaf)
+    head = [style.write(node, leaf, SUM, first=at == 0) for at, node in enumerate(addends[:most - 1])]
+    return " + ".join([*head, f"… ({len(addends) - most} more) …", style.write(addends[-1], leaf, SUM, False)])

@@ -1,0 +1,242 @@
+"""A recipe, numbers, a ledger: how a run is written down, recorded and explained.
+
+A network is a spreadsheet. A recipe is a tuple of lines, each `name = operation(inputs)`; `run`
+works it out and returns a ledger, every value by name and read-only, with the line that made it.
+"""
+
+import difflib
+import keyword
+from collections.abc import Mapping
+from fractions import Fraction
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from . import arithmetic
+from .explanation import Explanation
+from .ops import Operation
+
+
+class LineError(ValueError):
+    """A line could not be worked out. `ledger` holds every line before it."""
+
+    ledger = None
+
+
+class Line(NamedTuple):
+    """One line of a recipe: `conv_sum = Correlate(image, kernel)`."""
+
+    name: str
+    operation: Operation
+
+    def __str__(self):
+        return f"{self.name} = {self.operation}"
+
+
+class Recipe(tuple):
+    """Lines in the order in which they are worked out, checked once.
+
+    `Recipe(conv_sum=Correlate("image", "kernel"), conv=AddBias("conv_sum", "bias"))`; recipes are added
+    with `+`. Raises LineError where a name is used twice, or is read before the line that makes it.
+    """
+
+    def __new__(cls, *lines, **named):
+        recipe = super().__new__(cls, [*lines, *(Line(*item) for item in named.items())])
+        recipe.check()
+        return recipe
+
+    def __add__(self, lines):
+        return Recipe(*self, *lines)
+
+    @cached_property
+    def names(self) -> dict[str, Line]:
+        """The lines by name."""
+        return {line.name: line for line in self}
+
+    @cached_property
+    def given(self) -> tuple[str, ...]:
+        """The names that no line makes: what `run` has to be given."""
+        read = dict.fromkeys(name for line in self for name in line.operation.inputs)
+        return tuple(name for name in read if name not in self.names)
+
+    def check(self):
+        made = {}
+        for line in self:
+            if not isinstance(line.operation, Operation):
+                raise LineError(f"line {line.name}: {line.operation!r} is not an operation")
+            check_name(line.name)
+            if line.name in made:
+                raise LineError(f"line {line}: the name {line.name!r} is used twice, first by line {made[line.name]}")
+            made[line.name] = line
+        for at, line in enumerate(self):
+            for name in line.operation.inputs:
+                if made.get(name) in self[at:]:
+                    raise LineError(f"line {line} reads {name!r}, which is only made later, by line {made[name]}")
+
+    def __str__(self):
+        return "\n".join(map(str, self))
+
+    __repr__ = __str__
+
+
+def check_name(name):
+    """Raises LineError unless the name can stand in arithmetic."""
+    if not str(name).isidentifier() or keyword.iskeyword(name) or name in arithmetic.FUNCTIONS:
+        raise LineError(f"line {name!r}: a name is a word of letters, digits and _, and not one that "
+                        "Python or the arithmetic uses itself")
+
+
+def suggestion(name, known) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}"
+
+
+def as_given(name, value) -> np.ndarray:
+    """A read-only copy in float64 (float32 stays). Raises LineError for what is no finite number."""
+    try:
+        array = np.array(value)
+        if array.dtype.kind not in "biuf":
+            raise TypeError
+    except (TypeError, ValueError):
+        raise LineError(f"given {name} = {value!r:.80}: expected a number or a rectangular array of numbers") from None
+    if array.size == 0:
+        raise LineError(f"given {name}: the array of shape {array.shape} is empty")
+    if array.dtype != np.float32:
+        array = array.astype(float)
+    finite = np.isfinite(array)
+    if not finite.all():
+        at = tuple(map(int, np.argwhere(~finite)[0]))
+        raise LineError(f"given {arithmetic_label(name, at)} = {array[at]}: every number must be finite")
+    array.setflags(write=False)
+    return array
+
+
+def arithmetic_label(name, index) -> str:
+    return f"{name}[{','.join(map(str, index))}]" if index else name
+
+
+def run(recipe, **given) -> "Ledger":
+    """Every value of the recipe, recorded: work out each line in order from the given numbers.
+
+    Given arrays are copied, all arrays are read-only. Raises LineError, which names the line and the
+    values, where a number is missing, does not fit, or leaves the range of finite numbers.
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else Recipe(*recipe)
+    values = {name: as_given(name, value) for name, value in given.items()}
+    check_given(recipe, values)
+    with np.errstate(over="raise", divide="raise", invalid="raise"):
+        for line in recipe:
+            values[line.name] = work_out(line, values, recipe)
+    return Ledger(recipe, values)
+
+
+def check_given(recipe, values):
+    for name in values:
+        if name in recipe.names:
+            raise LineError(f"line {recipe.names[name]}: the name {name!r} is used twice, it is also given")
+    for line in recipe:
+        for name in line.operation.inputs:
+            if name not in values and name not in recipe.names:
+                raise LineError(f"line {line}: no value is named {name!r}{suggestion(name, [*values, *recipe.names])}")
+
+
+def work_out(line, values, recipe):
+    """The value of one line, read-only."""
+    operation = line.operation
+    try:
+        value = operation.compute(*[values[name] for name in operation.inputs])
+    except (ValueError, FloatingPointError) as problem:
+        numbers = "" if isinstance(problem, ValueError) else ranges(operation, values)
+        error = LineError(f"line {line}: {problem}{numbers}")
+        error.ledger = Ledger(recipe, values)
+        raise error from problem
+    if isinstance(value, np.ndarray):
+        value.setflags(write=False)
+    return value
+
+
+def ranges(operation, values) -> str:
+    """The extremes of what an operation read, for a message about overflow."""
+    return "".join(f"; {name} from {values[name].min():g} to {values[name].max():g}" for name in operation.inputs)
+
+
+class Ledger(Mapping):
+    """Every value of one run by name, read-only, with the line that made it."""
+
+    def __init__(self, recipe, values):
+        self.recipe, self.values_by_name = recipe, values
+        self.fractions: dict = {}
+
+    def __getitem__(self, name):
+        if name not in self.values_by_name:
+            raise LineError(f"no line or given number is named {name!r}{suggestion(str(name), [*self.values_by_name])}")
+        return self.values_by_name[name]
+
+    def __iter__(self):
+        return iter(self.values_by_name)
+
+    def __len__(self):
+        return len(self.values_by_name)
+
+    def __contains__(self, name):
+        return name in self.values_by_name
+
+    def __repr__(self):
+        return "\n".join(f"{name} {np.shape(value)}" for name, value in self.items())
+
+    def line(self, name) -> Line | None:
+        """The line that made a value; None where it was given."""
+        self[name]
+        return self.recipe.names.get(name)
+
+    def expand(self, name, index) -> str:
+        """The arithmetic behind one cell, as Python text over the cells it reads."""
+        operation = self.line(name).operation
+        return operation.expand(index, *[self[each] for each in operation.inputs])
+
+    def explain(self, name, index=None, digits=6, whole=False) -> Explanation:
+        """The hand arithmetic behind one cell, or behind every cell where no index is given.
+
+        Prints as `conv_sum = 0.2×0.5 + 0.8×(−0.3) + 0.6×0.2 + 0.1×0.4 = 0.02`, with `≈` where the printed
+        numbers do not give the printed result exactly. `digits` are significant digits. Long sums are
+        cut in the middle unless `whole`. The index counts from 0, as [row, column]; a channel and an
+        image index come before it where there are several, and it may leave out axes of length 1.
+        Also `.latex`, `.exact` (in fractions), `.symbols`, `.python`.
+        """
+        value = self[name]
+        cells = [full_index(name, value, index)] if index is not None else list(np.ndindex(np.shape(value)))
+        return Explanation(self, name, tuple(cells), digits, whole)
+
+    def fraction(self, name, index=()) -> Fraction:
+        """The exact value of a cell, from the decimals that were given. Raises arithmetic.Irrational."""
+        key = name, tuple(index)
+        if key not in self.fractions:
+            self.fractions[key] = self.work_out_fraction(*key)
+        return self.fractions[key]
+
+    def work_out_fraction(self, name, index):
+        if self.line(name) is None:
+            return Fraction(repr(float(self[name][index])))
+        return arithmetic.exact(arithmetic.parse(self.expand(name, index)), self.fraction)
+
+    def after(self) -> dict[str, np.ndarray]:
+        """The given numbers for the next step: every updated parameter has its new value."""
+        made = {name: self[name] for name in self if name not in self.recipe.names}
+        for line in self.recipe:
+            if line.operation.updates:
+                made[getattr(line.operation, line.operation.updates)] = self[line.name]
+        return made
+
+
+def full_index(name, value, index) -> tuple[int, ...]:
+    """The index with its axes of length 1 put back. Raises LineError where it names no cell."""
+    shape = np.shape(value)
+    index = tuple(index) if isinstance(index, (tuple, list)) else (index,)
+    short = [axis for axis, size in enumerate(shape) if size > 1]
+    for axes in (range(len(shape)), short, range(len(shape))[-2:]):
+        if len(index) == len(axes) and all(size == 1 or axis in axes for axis, size in enumerate(shape)):
+            found = dict(zip(axes, index))
+            if all(isinstance(at, int) and 0 <= at < shape[axis] for axis, at in found.items()):
+                return tuple(found.get(axis, 0) for axis in range(len(shape)))
+    raise LineError(f"{name} has the shape {shape}: {arithmetic_label(name, index)} is none of its cells")

@@ -1,0 +1,241 @@
+"""Convolution as networks use it: the cross-correlation, its two gradients, its single products.
+
+Letters: n image, c input channel, o output channel (= kernel), i, j output cell, u, v kernel cell.
+One picture may be (H, W) with a kernel (KH, KW), or (C, H, W) with a kernel (C, KH, KW); in
+general images are (N, C, H, W) and kernels (O, C, KH, KW). The sums below leave out n where
+there is one image, c where there is one channel, o where there is one kernel.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from .base import Name, Operation, add, cell, pair
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How a kernel lies on an image: every shape, in the general form, and the way back to the short one."""
+
+    images: tuple[int, int, int, int]   # N, C, H, W
+    kernels: tuple[int, int, int, int]  # O, C, KH, KW
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    axes: tuple[int, int]               # how many axes the caller's image and kernel have
+
+    @cached_property
+    def map(self) -> tuple[int, int]:
+        """(floor((H + 2 PH - KH) / SH) + 1, the same for the width)."""
+        return tuple((side + 2 * pad - size) // step + 1 for side, pad, size, step
+                     in zip(self.images[2:], self.padding, self.kernels[2:], self.stride))
+
+    @cached_property
+    def output(self) -> tuple[int, ...]:
+        """The shape of the result: no image axis for one image, no channel axis for one kernel."""
+        return self.images[:1] * (self.axes[0] == 4) + self.kernels[:1] * (self.axes[1] == 4) + self.map
+
+    def image_cell(self, i, j, u, v):
+        """(row, column) of the image cell under kernel cell (u, v) at output (i, j); None in the padding."""
+        row, column = (at * step + inner - pad for at, step, inner, pad
+                       in zip((i, j), self.stride, (u, v), self.padding))
+        inside = 0 <= row < self.images[2] and 0 <= column < self.images[3]
+        return (row, column) if inside else None
+
+    def image_index(self, n, c, row, column):
+        return (n, c, row, column)[4 - self.axes[0]:]
+
+    def kernel_index(self, o, c, u, v):
+        return (o, c, u, v)[4 - self.axes[1]:]
+
+    def output_index(self, n, o, i, j):
+        return (n,) * (self.axes[0] == 4) + (o,) * (self.axes[1] == 4) + (i, j)
+
+    def split_output(self, index):
+        """(n, o, i, j) from an index of the result."""
+        lead, (i, j) = list(index[:-2]), index[-2:]
+        n = lead.pop(0) if self.axes[0] == 4 else 0
+        return n, lead.pop(0) if lead else 0, i, j
+
+    def kernel_cells(self):
+        """Every (c, u, v) of one kernel, in reading order."""
+        return np.ndindex(*self.kernels[1:])
+
+
+FORMS = ((2, 2), (2, 4), (3, 3), (3, 4), (4, 4))  # how many axes image and kernel may have
+
+
+@lru_cache(maxsize=512)  # the same shapes come back at every step, and checking them costs as much as a small sum
+def fit(image_name, image, kernel_name, kernel, stride, padding) -> Geometry:
+    """The geometry of two shapes. Raises ValueError, in the caller's names, where they do not fit."""
+    steps, pads = pair(stride, "stride", 1), pair(padding, "padding", 0)
+    names = f"{kernel_name} {kernel}", f"{image_name} {image}"
+    if (len(image), len(kernel)) not in FORMS:
+        raise ValueError(f"{names[0]} and {names[1]}: give an image (H, W) with a kernel (KH, KW), "
+                         "(C, H, W) with (C, KH, KW), or (N, C, H, W) with (O, C, KH, KW)")
+    images, kernels = (1,) * (4 - len(image)) + image, (1,) * (4 - len(kernel)) + kernel
+    if images[1] != kernels[1]:
+        raise ValueError(f"{names[0]} has {kernels[1]} input channels, {names[1]} has {images[1]}")
+    if any(size > side + 2 * pad for size, side, pad in zip(kernels[2:], images[2:], pads)):
+        raise ValueError(f"{names[0]} does not fit inside {names[1]}{f' with padding {padding}' if any(pads) else ''}")
+    return Geometry(images, kernels, steps, pads, (len(image), len(kernel)))
+
+
+class Sliding(Operation):
+    """A kernel that slides over an image: what its forward sum and its two gradients share."""
+
+    def geometry(self, image, kernel) -> Geometry:
+        """The shapes, checked. Raises ValueError where kernel and image do not fit."""
+        return fit(self.image, image.shape, self.kernel, kernel.shape, self.stride, self.padding)
+
+    def common(self) -> dict:
+        return {"stride": self.stride, "padding": self.padding}
+
+
+def windows(image, geometry):
+    """A view (N, C, H', W', KH, KW): the part of the image under the kernel at every position."""
+    image, (rows, columns) = image.reshape(geometry.images), geometry.padding
+    if rows or columns:
+        image = np.pad(image, ((0, 0), (0, 0), (rows, rows), (columns, columns)))
+    n, c, h, w = image.strides
+    return as_strided(image, image.shape[:2] + geometry.map + geometry.kernels[2:],
+                      (n, c, h * geometry.stride[0], w * geometry.stride[1], h, w), writeable=False)
+
+
+@dataclass(frozen=True)
+class Correlate(Sliding):
+    """out[i,j] = sum over c, u, v of image[c, i*stride + u - padding, j*stride + v - padding] * kernel[c,u,v]
+
+    image (N, C, H, W), kernel (O, C, KH, KW) -> (N, O, H', W') with H' = floor((H + 2*padding - KH) / stride) + 1.
+    The kernel is not flipped: deep learning calls this cross-correlation a convolution. Cells outside
+    the image count as 0. Source: Goodfellow, Bengio & Courville 2016, equation 9.6.
+    """
+
+    image: Name
+    kernel: Name
+    stride: int | tuple[int, int] = 1
+    padding: int | tuple[int, int] = 0
+
+    def compute(self, image, kernel):
+        geometry = self.geometry(image, kernel)
+        sums = np.einsum("ncijuv,ocuv->noij", windows(image, geometry), kernel.reshape(geometry.kernels))
+        return sums.reshape(geometry.output)
+
+    def expand(self, index, image, kernel):
+        return add(f"{at}*{weight}" for at, weight in self.operands(index, image, kernel))
+
+    def operands(self, index, image, kernel):
+        """Pairs (image cell, kernel cell) whose products make up the cell at `index`."""
+        geometry = self.geometry(image, kernel)
+        n, o, i, j = geometry.split_output(index)
+        for c, u, v in geometry.kernel_cells():
+            if at := geometry.image_cell(i, j, u, v):
+                yield (cell(self.image, *geometry.image_index(n, c, *at)),
+                       cell(self.kernel, *geometry.kernel_index(o, c, u, v)))
+
+    def gradient(self, output, d_output):
+        yield self.kernel, KernelGradient(self.image, d_output, self.kernel, **self.common())
+        yield self.image, TransposedCorrelate(d_output, self.kernel, self.image, **self.common())
+
+
+@dataclass(frozen=True)
+class Products(Sliding):
+    """products[i,j,c,u,v] = image[c, i*stride + u - padding, j*stride + v - padding] * kernel[c,u,v]
+
+    image (H, W), kernel (KH, KW) -> (H', W', KH, KW); the general form is (N, O, H', W', C, KH, KW).
+    The terms of `Correlate`, each on its own, for those who want to see them before they are added.
+    """
+
+    image: Name
+    kernel: Name
+    stride: int | tuple[int, int] = 1
+    padding: int | tuple[int, int] = 0
+
+    def compute(self, image, kernel):
+        geometry = self.geometry(image, kernel)
+        seen = np.moveaxis(windows(image, geometry), 1, 3)[:, None]
+        weights = kernel.reshape(geometry.kernels)[None, :, None, None]
+        channel = geometry.kernels[1:2] * (kernel.ndim > 2)
+        return (seen * weights).reshape(geometry.output + channel + geometry.kernels[2:])
+
+    def expand(self, index, image, kernel):
+        geometry = self.geometry(image, kernel)
+        inner = 3 if kernel.ndim > 2 else 2
+        n, o, i, j = geometry.split_output(index[:-inner])
+        c, (u, v) = index[-3] if inner == 3 else 0, index[-2:]
+        at = geometry.image_cell(i, j, u, v)
+        weight = cell(self.kernel, *geometry.kernel_index(o, c, u, v))
+        return f"{cell(self.image, *geometry.image_index(n, c, *at)) if at else '0'}*{weight}"
+
+
+@dataclass(frozen=True)
+class KernelGradient(Sliding):
+    """d_kernel[c,u,v] = sum over n, i, j of image[n, c, i*stride + u - padding, j*stride + v - padding] * d_out[n,i,j]
+
+    image, d_out, kernel (only its shape) -> the shape of kernel. The gradient of a kernel is again a
+    cross-correlation: of the layer's input with the gradient of its output.
+    """
+
+    image: Name
+    d_output: Name
+    kernel: Name
+    stride: int | tuple[int, int] = 1
+    padding: int | tuple[int, int] = 0
+
+    def compute(self, image, d_output, kernel):
+        geometry = self.geometry(image, kernel)
+        d_output = d_output.reshape(geometry.images[:1] + geometry.kernels[:1] + geometry.map)
+        return np.einsum("ncijuv,noij->ocuv", windows(image, geometry), d_output).reshape(kernel.shape)
+
+    def expand(self, index, image, d_output, kernel):
+        geometry = self.geometry(image, kernel)
+        o, c, u, v = (0,) * (4 - kernel.ndim) + tuple(index)
+        return add(f"{cell(self.image, *geometry.image_index(n, c, *at))}"
+                   f"*{cell(self.d_output, *geometry.output_index(n, o, i, j))}"
+                   for n, i, j in np.ndindex(geometry.images[0], *geometry.map)
+                   if (at := geometry.image_cell(i, j, u, v)))
+
+
+@dataclass(frozen=True)
+class TransposedCorrelate(Sliding):
+    """d_image[c,y,x] = sum over o, i, j of kernel[o,c,u,v] * d_out[o,i,j] where u = y + padding - i*stride, v = x + padding - j*stride
+
+    d_out, kernel, image (only its shape) -> the shape of image. Also called transposed convolution: the
+    adjoint of `Correlate`, <Correlate(x), y> = <x, TransposedCorrelate(y)>, and not its inverse.
+    Source: Dumoulin & Visin 2016, chapter 4.
+    """
+
+    d_output: Name
+    kernel: Name
+    image: Name
+    stride: int | tuple[int, int] = 1
+    padding: int | tuple[int, int] = 0
+
+    def compute(self, d_output, kernel, image):
+        geometry = self.geometry(image, kernel)
+        (down, right), (rows, columns), (height, width) = geometry.stride, geometry.padding, geometry.map
+        d_output = d_output.reshape(geometry.images[:1] + geometry.kernels[:1] + (height, width))
+        spread = np.einsum("noij,ocuv->uvncij", d_output, kernel.reshape(geometry.kernels))
+        n, c, h, w = geometry.images
+        d_image = np.zeros((n, c, h + 2 * rows, w + 2 * columns), spread.dtype)
+        for u, v in np.ndindex(geometry.kernels[2:]):
+            d_image[:, :, u:u + down * height:down, v:v + right * width:right] += spread[u, v]
+        return d_image[:, :, rows:rows + h, columns:columns + w].reshape(image.shape)
+
+    def expand(self, index, d_output, kernel, image):
+        geometry = self.geometry(image, kernel)
+        n, c, row, column = (0,) * (4 - image.ndim) + tuple(index)
+        return add(f"{cell(self.kernel, *geometry.kernel_index(o, c, u, v))}"
+                   f"*{cell(self.d_output, *geometry.output_index(n, o, i, j))}"
+                   for o, i, j in np.ndindex(geometry.kernels[0], *geometry.map)
+                   if self.covers(geometry, row, column, i, j)
+                   for u, v in [(row + geometry.padding[0] - i * geometry.stride[0],
+                                 column + geometry.padding[1] - j * geometry.stride[1])])
+
+    @staticmethod
+    def covers(geometry, row, column, i, j) -> bool:
+        """Whether the window at output (i, j) lies over the image cell (row, column)."""
+        u, v = (at + pad - out * step for at, pad, out, step
+                in zip((row, column), geometry.padding, (i, j), geometry.stride))
+        return 0 <= u < geometry.kernels[2] and 0 <= v < geometry.kernels[3]
