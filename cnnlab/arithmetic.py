@@ -109,6 +109,7 @@ def latex_number(text: str) -> str:
 
 
 SUM, PRODUCT, SIGN, POWER, ATOM = 1, 2, 3, 4, 5
+OPEN, CLOSE = "\ue000", "\ue001"  # marks that a view may set around a cell, to show it in colour
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ class Style:
     def write(self, node, leaf, outer: int = 0, first: bool = True) -> str:
         """The tree as text; `leaf(name, index)` writes a cell. Parentheses only where they are needed."""
         text, inner = self.parts(node, leaf)
-        wants = inner < outer or (not first and text.startswith(self.negative))
+        wants = inner < outer or (not first and text.lstrip(OPEN).startswith(self.negative))
         return f"({text})" if wants else text
 
     def parts(self, node, leaf) -> tuple[str, int]:

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 from .gradients import backward, update
 from .ledger import Ledger, Recipe, run
@@ -11,7 +11,7 @@ from .ops import (AddBias, Correlate, CrossEntropy, Exponential, Flatten, FullyC
 from .places import data_file
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # each example is itself alone, so that what is worked out for it can be cached
 class Example:
     """A network with its numbers, where each number comes from, and what is trained."""
 
@@ -22,19 +22,14 @@ class Example:
     given: dict
     status: dict
 
-    @property
+    @cached_property
     def recipe(self) -> Recipe:
         """One whole step: forward, every gradient, every update."""
-        return whole_step(self.forward, self.parameters)
+        return update(backward(self.forward), *self.parameters)
 
     def run(self, **changed) -> Ledger:
         """The ledger of one step, with some of the given numbers changed."""
         return run(self.recipe, **self.given | changed)
-
-
-@cache
-def whole_step(forward: Recipe, parameters) -> Recipe:
-    return update(backward(forward), *parameters)
 
 
 @cache

@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 
-from .ledger import Line, LineError, Recipe, run, suggestion
+from .ledger import Line, LineError, Recipe, replay, run, suggestion
 from .ops import Add, Descend, Operation, Seed
 
 
@@ -118,6 +118,28 @@ def slope(recipe, given, name, loss="loss", nudge=1e-6) -> np.ndarray:
         ends = [float(run(rest, **values | {name: nudged(base[name], at, step)})[loss]) for step in (nudge, -nudge)]
         slopes[at] = (ends[0] - ends[1]) / (2 * nudge)
     return slopes
+
+
+def needed(recipe, loss="loss") -> Recipe:
+    """The recipe without the lines that the loss does not depend on."""
+    wanted, lines = {loss}, []
+    for line in reversed(recipe):
+        if line.name in wanted:
+            wanted.update(line.operation.inputs)
+            lines.append(line)
+    return Recipe(*reversed(lines))
+
+
+def losses_after(forward, ledger, parameters, rates, loss="loss") -> list[float]:
+    """The loss after one step of gradient descent, for each learning rate: L(w - rate * dL/dw).
+
+    `forward` makes the loss, `ledger` holds the numbers before the step and their gradients.
+    """
+    recipe = needed(forward, loss)
+    values = {name: ledger[name] for name in recipe.given}
+    moves = [(name, ledger[name], ledger[f"d_{name}"]) for name in parameters]
+    return [float(replay(recipe, values | {name: old - rate * gradient for name, old, gradient in moves})[loss])
+            for rate in rates]
 
 
 def held(recipe, name) -> Recipe:
