@@ -6,19 +6,45 @@ and exact fractions are all made from that one text, so they cannot say differen
 
 import ast
 import math
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache, partial
 
-FUNCTIONS = {"exp": math.exp, "log": math.log, "tanh": math.tanh, "max": max}
+FUNCTIONS = {"exp": math.exp, "log": math.log, "tanh": math.tanh, "sqrt": math.sqrt, "max": max}
 RATIONAL = {"max": max}
 SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
+
+LONG_SUM = 64  # a longer one is halved again and again, since Python parses and walks only so many nested additions
 
 
 @lru_cache(maxsize=4096)
 def parse(text: str) -> ast.expr:
     """The syntax tree of an arithmetic text."""
-    return ast.parse(text, mode="eval").body
+    return ast.parse(text if text.count(" + ") < LONG_SUM else grouped(text), mode="eval").body
+
+
+def grouped(text: str) -> str:
+    """The text with parentheses that keep the tree of a long sum shallow. What is written from it shows none of them."""
+    open_sums = [[""]]
+    for piece in re.split(r"( \+ |[()])", text):
+        if piece == "(":
+            open_sums.append([""])
+        elif piece == " + ":
+            open_sums[-1].append("")
+        else:
+            inner = f"({halved(open_sums.pop())})" if piece == ")" else piece
+            open_sums[-1][-1] += inner
+    return halved(open_sums[0])
+
+
+def halved(addends: list[str]) -> str:
+    """The sum as text; in two halves, each in parentheses, where it is long."""
+    if len(addends) <= LONG_SUM:
+        return " + ".join(addends)
+    middle = len(addends) // 2
+    return f"({halved(addends[:middle])}) + ({halved(addends[middle:])})"
 
 
 def reference(node) -> tuple[str, tuple[int, ...]] | None:
@@ -108,7 +134,7 @@ def latex_number(text: str) -> str:
     return mantissa + (rf" \times 10^{{{exponent}}}" if exponent else "")
 
 
-SUM, PRODUCT, SIGN, POWER, ATOM = 1, 2, 3, 4, 5
+SUM, PRODUCT, TENS, SIGN, POWER, ATOM = range(1, 7)  # how tightly parts bind; TENS is a number like 2×10⁻⁷
 OPEN, CLOSE = "\ue000", "\ue001"  # marks that a view may set around a cell, to show it in colour
 
 
@@ -136,10 +162,10 @@ class Style:
         """(text, how tightly it binds)."""
         write = partial(self.write, leaf=leaf)
         if (at := reference(node)) is not None:
-            return leaf(*at), ATOM
+            return self.bound(leaf(*at))
         match node:
             case ast.Constant():
-                return self.constant(number(node.value, None)), ATOM
+                return self.bound(self.constant(number(node.value, None)))
             case ast.UnaryOp(op=ast.USub()):
                 return self.negative + write(node.operand, outer=SIGN, first=False), SIGN
             case ast.BinOp(op=ast.Add()):
@@ -147,7 +173,7 @@ class Style:
             case ast.BinOp(op=ast.Sub()):
                 return f"{write(node.left, outer=SUM)} {self.minus} {write(node.right, outer=PRODUCT, first=False)}", SUM
             case ast.BinOp(op=ast.Mult()):
-                return write(node.left, outer=PRODUCT) + self.times + write(node.right, outer=SIGN, first=False), PRODUCT
+                return write(node.left, outer=PRODUCT) + self.times + write(node.right, outer=TENS, first=False), PRODUCT
             case ast.BinOp(op=ast.Div()):
                 return self.quotient(node, leaf)
             case ast.BinOp(op=ast.Pow()):
@@ -161,6 +187,10 @@ class Style:
                 return self.names.get(node.func.id, self.function).format(arguments, name=node.func.id), ATOM
         raise ValueError(f"{ast.unparse(node)!r} is not hand arithmetic")
 
+    def bound(self, text) -> tuple[str, int]:
+        """A number or a name: 2×10⁻⁷ takes parentheses in 1/(2×10⁻⁷), and none in 3×2×10⁻⁷."""
+        return text, TENS if f"{self.times}10" in text else ATOM
+
     def quotient(self, node, leaf) -> tuple[str, int]:
         if "{" in self.divide:
             return self.divide.format(self.write(node.left, leaf), self.write(node.right, leaf)), PRODUCT
@@ -169,16 +199,16 @@ class Style:
 
 
 PYTHON = Style("*", "-", "-", "/", "{0}**{1}", "{name}({0})", "1 if {0} > 0 else 0", str, {})
-BOARD = Style("×", "−", "−", "/", "{0}{raised}", "{name}({0})", "1 if {0} > 0 else 0", board, {"log": "ln({0})"})
+BOARD = Style("×", "−", "−", "/", "{0}{raised}", "{name}({0})", "1 if {0} > 0 else 0", board, {"log": "ln({0})", "sqrt": "√({0})"})
 LATEX = Style(r" \times ", "-", "-", r"\frac{{{0}}}{{{1}}}", "{0}^{{{1}}}", r"\{name}({0})",
               r"\begin{{cases}}1 & {0} > 0\\0 & \text{{otherwise}}\end{{cases}}", latex_number,
-              {"exp": "e^{{{0}}}", "log": r"\ln({0})"})
+              {"exp": "e^{{{0}}}", "log": r"\ln({0})", "sqrt": r"\sqrt{{{0}}}"})
 
 
 def terms(node) -> list:
     """The addends of a sum, in order, or the node alone."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        return [*terms(node.left), node.right]
+        return [*terms(node.left), *terms(node.right)]
     return [node]
 
 

@@ -120,9 +120,9 @@ def slope(recipe, given, name, loss="loss", nudge=1e-6) -> np.ndarray:
     return slopes
 
 
-def needed(recipe, loss="loss") -> Recipe:
-    """The recipe without the lines that the loss does not depend on."""
-    wanted, lines = {loss}, []
+def needed(recipe, *names) -> Recipe:
+    """The recipe without the lines that none of the names (the loss, where none is given) depends on."""
+    wanted, lines = set(names or ["loss"]), []
     for line in reversed(recipe):
         if line.name in wanted:
             wanted.update(line.operation.inputs)

@@ -63,9 +63,13 @@ class Recipe(tuple):
     def check(self):
         made = {}
         for line in self:
+            if not isinstance(line, Line):
+                raise LineError(f"{line!r:.80} is not a line: give Line(name, operation), or name=operation")
             if not isinstance(line.operation, Operation):
                 raise LineError(f"line {line.name}: {line.operation!r} is not an operation")
-            check_name(line.name)
+            check_settings(line)
+            for name in [line.name, *line.operation.inputs]:
+                check_name(name, line)
             if line.name in made:
                 raise LineError(f"line {line}: the name {line.name!r} is used twice, first by line {made[line.name]}")
             made[line.name] = line
@@ -79,12 +83,24 @@ class Recipe(tuple):
 
     __repr__ = __str__
 
+    def __getnewargs__(self):
+        """What pickle and copy make it from again."""
+        return tuple(self)
 
-def check_name(name):
+
+def check_settings(line):
+    """Raises LineError for a setting that could change: a list, an array."""
+    try:
+        hash(line.operation)
+    except TypeError:
+        raise LineError(f"line {line}: settings are whole numbers, or tuples of them") from None
+
+
+def check_name(name, line):
     """Raises LineError unless the name can stand in arithmetic."""
     if not str(name).isidentifier() or keyword.iskeyword(name) or name in arithmetic.FUNCTIONS:
-        raise LineError(f"line {name!r}: a name is a word of letters, digits and _, and not one that "
-                        "Python or the arithmetic uses itself")
+        raise LineError(f"line {line}: {name!r} is no name; a name is a word of letters, digits and _, and not "
+                        "one that Python or the arithmetic uses itself")
 
 
 def suggestion(name, known) -> str:
@@ -102,8 +118,8 @@ def as_given(name, value) -> np.ndarray:
         raise LineError(f"given {name} = {value!r:.80}: expected a number or a rectangular array of numbers") from None
     if array.size == 0:
         raise LineError(f"given {name}: the array of shape {array.shape} is empty")
-    if array.dtype != np.float32:
-        array = array.astype(float)
+    if array.dtype.char != "f":
+        array = array.astype(float, copy=False)
     finite = np.isfinite(array)
     if not finite.all():
         at = tuple(map(int, np.argwhere(~finite)[0]))
@@ -116,7 +132,7 @@ def arithmetic_label(name, index) -> str:
     return f"{name}[{','.join(map(str, index))}]" if index else name
 
 
-def run(recipe, **given) -> "Ledger":
+def run(recipe, /, **given) -> "Ledger":
     """Every value of the recipe, recorded: work out each line in order from the given numbers.
 
     Given arrays are copied, all arrays are read-only. Raises LineError, which names the line and the
@@ -127,7 +143,16 @@ def run(recipe, **given) -> "Ledger":
     check_given(recipe, values)
     with np.errstate(over="raise", divide="raise", invalid="raise"):
         for line in recipe:
-            values[line.name] = work_out(line, values, recipe)
+            name, operation = line
+            try:
+                value = operation.compute(*[values[each] for each in operation.inputs])
+            except ValueError as problem:
+                raise refusal(line, problem, Ledger(recipe, values)) from problem
+            except FloatingPointError as problem:
+                value = second_look(line, problem, Ledger(recipe, values))
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
+            values[name] = value
     return Ledger(recipe, values)
 
 
@@ -144,33 +169,34 @@ def replay(recipe, values) -> dict:
 
 
 def check_given(recipe, values):
-    for name in values:
-        if name in recipe.names:
-            raise LineError(f"line {recipe.names[name]}: the name {name!r} is used twice, it is also given")
-    for line in recipe:
-        for name in line.operation.inputs:
-            if name not in values and name not in recipe.names:
-                raise LineError(f"line {line}: no value is named {name!r}{suggestion(name, [*values, *recipe.names])}")
+    """Raises LineError where a name is made and given, or where a line reads one that is neither."""
+    for name in recipe.names.keys() & values:
+        raise LineError(f"line {recipe.names[name]}: the name {name!r} is used twice, it is also given")
+    for name in recipe.given:
+        if name not in values:
+            line = next(line for line in recipe if name in line.operation.inputs)
+            raise LineError(f"line {line}: no value is named {name!r}{suggestion(name, [*values, *recipe.names])}")
 
 
-def work_out(line, values, recipe):
-    """The value of one line, read-only."""
-    operation = line.operation
-    try:
-        value = operation.compute(*[values[name] for name in operation.inputs])
-    except (ValueError, FloatingPointError) as problem:
-        numbers = "" if isinstance(problem, ValueError) else ranges(operation, values)
-        error = LineError(f"line {line}: {problem}{numbers}")
-        error.ledger = Ledger(recipe, values)
-        raise error from problem
-    if isinstance(value, np.ndarray):
-        value.setflags(write=False)
+def refusal(line, problem, ledger) -> LineError:
+    """The error that names the line, and holds the lines before it."""
+    error = LineError(f"line {line}: {problem}")
+    error.ledger = ledger
+    return error
+
+
+def second_look(line, problem, ledger):
+    """The value of a line over which NumPy raised an alarm, if all of it is finite after all.
+
+    On some Macs every larger product of matrices raises one (numpy issue 28687). Raises LineError.
+    """
+    inputs = {name: ledger[name] for name in line.operation.inputs}
+    with np.errstate(all="ignore"):
+        value = line.operation.compute(*inputs.values())
+    if not np.isfinite(value).all():
+        extremes = "".join(f"; {name} from {each.min():g} to {each.max():g}" for name, each in inputs.items())
+        raise refusal(line, f"{problem}{extremes}", ledger) from problem
     return value
-
-
-def ranges(operation, values) -> str:
-    """The extremes of what an operation read, for a message about overflow."""
-    return "".join(f"; {name} from {values[name].min():g} to {values[name].max():g}" for name in operation.inputs)
 
 
 class Ledger(Mapping):
@@ -245,6 +271,7 @@ def full_index(name, value, index) -> tuple[int, ...]:
     """The index with its axes of length 1 put back. Raises LineError where it names no cell."""
     shape = np.shape(value)
     index = tuple(index) if isinstance(index, (tuple, list)) else (index,)
+    index = tuple(int(at) if isinstance(at, np.integer) else at for at in index)
     short = [axis for axis, size in enumerate(shape) if size > 1]
     for axes in (range(len(shape)), short, range(len(shape))[-2:]):
         if len(index) == len(axes) and all(size == 1 or axis in axes for axis, size in enumerate(shape)):

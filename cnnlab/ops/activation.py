@@ -30,7 +30,7 @@ class ReLU(Operation):
 class ReLUGradient(Operation):
     """d_values = d_out * (1 if values > 0 else 0)
 
-    Gates on the value *before* ReLU; exactly 0 counts as off.
+    Both of one shape. Gates on the value *before* ReLU; exactly 0 counts as off.
     """
 
     d_output: Name
@@ -54,7 +54,7 @@ class Sigmoid(Operation):
     values: Name
 
     def compute(self, values):
-        small = np.exp(-np.abs(values))
+        small = np.exp(np.where(values >= 0, -values, values))  # not -abs(values): a complex step has to get through
         return np.where(values >= 0, 1, small) / (1 + small)
 
     def expand(self, index, values):
@@ -69,7 +69,7 @@ class Sigmoid(Operation):
 class SigmoidGradient(Operation):
     """d_values = d_out * s * (1 - s)
 
-    s is the sigmoid's output.
+    Both of one shape; s is the sigmoid's output.
     """
 
     d_output: Name
@@ -106,7 +106,7 @@ class Tanh(Operation):
 class TanhGradient(Operation):
     """d_values = d_out * (1 - t * t)
 
-    t is the output of tanh.
+    Both of one shape; t is the output of tanh.
     """
 
     d_output: Name
@@ -147,6 +147,8 @@ class Total(Operation):
     values: Name
 
     def compute(self, values):
+        if values.ndim not in (1, 2):
+            raise ValueError(f"{self.values} {values.shape}: give (terms,) or (images, terms)")
         return values.sum(axis=-1)
 
     def expand(self, index, values):

@@ -17,9 +17,10 @@ def bias_shape(values, bias, names) -> tuple[int, ...]:
     if bias.ndim == 0:
         return ()
     axis = channel_axis(values)
-    if bias.ndim != 1 or bias.shape[0] != values.shape[axis]:
-        raise ValueError(f"{names[1]} {bias.shape} does not fit {names[0]} {values.shape}: "
-                         f"give one number, or {values.shape[axis]} in a row, one for each channel")
+    channels = values.shape[axis:][:1]
+    if bias.ndim != 1 or bias.shape != channels:
+        row = f", or {channels[0]} in a row, one for each channel" if channels else ""
+        raise ValueError(f"{names[1]} {bias.shape} does not fit {names[0]} {values.shape}: give one number{row}")
     return bias.shape + (1,) * (-axis - 1)
 
 

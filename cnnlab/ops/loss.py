@@ -8,17 +8,17 @@ from .base import Name, Operation, add, cell
 
 
 def classes(scores, label, names):
-    """(scores as (N, K), labels as N whole numbers). Raises ValueError where a label names no class."""
-    rows, label = scores.reshape(-1, scores.shape[-1]), np.reshape(label, -1)
-    if scores.ndim not in (1, 2) or len(label) != len(rows):
-        raise ValueError(f"{names[1]} has {len(label)} labels for {names[0]} {scores.shape}: "
+    """(scores as (N, K), y (N, K) that is True at each image's class). Raises ValueError for a label that names none."""
+    if scores.ndim not in (1, 2) or label.size != (len(scores) if scores.ndim == 2 else 1):
+        raise ValueError(f"{names[1]} has {label.size} labels for {names[0]} {scores.shape}: "
                          "give scores (classes,) or (images, classes) and one label for each image")
-    whole = label.astype(int)
-    wrong = (whole != label) | (whole < 0) | (whole >= rows.shape[1])
-    if wrong.any():
-        raise ValueError(f"{names[1]} {label[wrong][0]:g} is no class: {names[0]} {scores.shape} "
+    rows = scores.reshape(-1, scores.shape[-1])
+    y = label.reshape(-1, 1) == np.arange(rows.shape[1])
+    if np.count_nonzero(y) != len(rows):
+        wrong = label.reshape(-1)[~y.any(axis=1)][0]
+        raise ValueError(f"{names[1]} {wrong:g} is no class: {names[0]} {scores.shape} "
                          f"has the classes 0 to {rows.shape[1] - 1}")
-    return rows, whole
+    return rows, y
 
 
 def pick(name, scores, label):
@@ -49,6 +49,8 @@ class Softmax(Operation):
     logits: Name
 
     def compute(self, logits):
+        if logits.ndim not in (1, 2):
+            raise ValueError(f"{self.logits} {logits.shape}: give scores (classes,) or (images, classes)")
         exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
         return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
@@ -99,11 +101,11 @@ class CrossEntropy(Operation):
     label: Name
 
     def compute(self, p, label):
-        rows, label = classes(p, label, (self.p, self.label))
-        true = rows[np.arange(len(label)), label]
+        rows, y = classes(p, label, (self.p, self.label))
+        true = rows[y]
         if (true < 0).any():
             raise ValueError(f"{self.p} {true.min():g} is no probability")
-        return -np.log(np.maximum(true, np.finfo(p.dtype).tiny)).mean()
+        return -np.log(np.maximum(true, np.finfo(p.dtype).tiny)).sum() / len(rows)
 
     def expand(self, index, p, label):
         return mean(f"-log({self.floored(at, p)})" for at in pick(self.p, p, label))
@@ -128,10 +130,9 @@ class CrossEntropyGradient(Operation):
     d_loss: Name
 
     def compute(self, p, label, d_loss):
-        rows, label = classes(p, label, (self.p, self.label))
-        d_p, images = np.zeros_like(rows), np.arange(len(label))
-        d_p[images, label] = -d_loss / (np.maximum(rows[images, label], np.finfo(p.dtype).tiny) * len(label))
-        return d_p.reshape(p.shape)
+        rows, y = classes(p, label, (self.p, self.label))
+        slopes = -d_loss / (np.maximum(rows, np.finfo(p.dtype).tiny) * len(rows))
+        return np.where(y, slopes, 0).reshape(p.shape)
 
     def expand(self, index, p, label, d_loss):
         at, images = cell(self.p, *index), np.size(label)
@@ -154,10 +155,9 @@ class SoftmaxCrossEntropy(Operation):
     label: Name
 
     def compute(self, logits, label):
-        rows, label = classes(logits, label, (self.logits, self.label))
-        largest = rows.max(axis=1)
-        total = np.exp(rows - largest[:, None]).sum(axis=1)
-        return (np.log(total) + (largest - rows[np.arange(len(label)), label])).mean()
+        rows, y = classes(logits, label, (self.logits, self.label))
+        below = rows - rows.max(axis=1, keepdims=True)
+        return (np.log(np.exp(below).sum(axis=1)) - below[y]).sum() / len(rows)
 
     def expand(self, index, logits, label):
         rows = logits.reshape(-1, logits.shape[-1])
@@ -186,10 +186,8 @@ class SoftmaxCrossEntropyGradient(Operation):
     d_loss: Name
 
     def compute(self, p, label, d_loss):
-        rows, label = classes(p, label, (self.p, self.label))
-        d_logits = rows.copy()
-        d_logits[np.arange(len(label)), label] -= 1
-        return (d_logits * (d_loss / len(label))).reshape(p.shape)
+        rows, y = classes(p, label, (self.p, self.label))
+        return ((rows - y) * (d_loss / len(rows))).reshape(p.shape)
 
     def expand(self, index, p, label, d_loss):
         at, images = cell(self.p, *index), np.size(label)
@@ -203,7 +201,7 @@ class HalfSquaredError(Operation):
 
     Two arrays of one shape (or two single numbers) -> one number: a sum over all cells and images, not
     a mean, so the useful learning rate shrinks as they grow in number. The half makes
-    dL/d output = output - target.
+    dL/d output = output - target. The target counts as a constant: no gradient goes to it.
     """
 
     output: Name
@@ -262,9 +260,9 @@ class Seed(Operation):
     loss: Name
 
     def compute(self, loss):
-        if np.size(loss) != 1:
+        if loss.size != 1:
             raise ValueError(f"{self.loss} {loss.shape} is not one number: gradients start from a loss")
-        return np.ones_like(loss)
+        return np.ones(loss.shape, loss.dtype)
 
     def expand(self, index, loss):
         return "1"
