@@ -1,0 +1,274 @@
+// One panel in the browser: it draws the controls that Python describes, sends every move to Python, and
+// shows the page that comes back. It computes nothing. Plain ES module, no build step.
+//
+// The way of a move, tuned for latency (measured by tests/latency.py):
+// - It leaves at once, as a custom message: ipywidgets holds back a synced trait until the kernel is idle.
+// - At most IN_FLIGHT messages are on their way (one leaves the kernel idle between two values, three gain
+//   nothing). Moves made meanwhile wait here, where a newer value of the same control replaces the older
+//   one: nothing backs up, and the last value always wins.
+// - Python answers with one message, the trait `page`. A trait, so that a second view of the cell, or a
+//   window that was reloaded, starts from the present state.
+
+const IN_FLIGHT = 2
+const PATIENCE = 6000 // ms without an answer before the panel says so
+const QUIET = 900 // ms without a change before the worked line is read out
+const SILENT = "The kernel does not answer, so everything here still shows the last numbers that it gave. " +
+  "If it is busy, wait. If it was stopped or restarted, run this cell again."
+
+export default () => {
+  let wire
+  return {
+    initialize({ model }) { wire = connect(model) },
+    render({ model, el }) { return draw(model, el, wire) },
+  }
+}
+
+/** A panel's one connection to Python, shared by all its views. */
+function connect(model) {
+  const client = Math.random().toString(36).slice(2)
+  const waiting = [] // moves not sent yet: [kind, name, value]
+  const flying = [] // requests without an answer: {turn, names}
+  const views = new Set()
+  let count = 0, alarm
+
+  function flush() {
+    if (!waiting.length || flying.length >= IN_FLIGHT) return
+    const moves = waiting.splice(0), turn = `${client}.${++count}`
+    flying.push({ turn, names: moves.map(([, name]) => name) })
+    clearTimeout(alarm)
+    alarm = setTimeout(silent, PATIENCE)
+    try { model.send({ turn, moves }) } catch { silent() }
+  }
+
+  function silent() {
+    waiting.length = flying.length = 0 // a kernel that was only busy still answers what was sent
+    for (const view of views) view.silent()
+  }
+
+  model.on("change:page", () => {
+    const page = model.get("page")
+    flying.splice(0, 1 + flying.findIndex(({ turn }) => turn === page.turn))
+    if (!flying.length) clearTimeout(alarm)
+    flush() // before drawing: Python works on the next value while this one is drawn
+    for (const view of views) view.show(page)
+  })
+
+  return {
+    views,
+    move(kind, name = "", value = null) {
+      const last = waiting.at(-1)
+      if (kind === "set" && last?.[0] === "set" && last[1] === name) waiting.pop()
+      waiting.push([kind, name, value])
+      flush()
+      for (const view of views) view.wait()
+    },
+    waits: () => waiting.length + flying.length > 0,
+    /** Is a newer value of this control on its way? Then an older answer must not move it back. */
+    moving: name => waiting.some(move => move[1] === name) || flying.some(({ names }) => names.includes(name)),
+  }
+}
+
+/** One view of the panel: its controls, its picture, and how a page is shown in them. */
+function draw(model, el, wire) {
+  const sheet = model.get("sheet")
+  const id = `cnnlab-${Math.random().toString(36).slice(2)}`
+  const controls = new Map() // name -> {box, show(text, bounds, refused), drag(text)}
+  const picture = make("div", { class: "cnnlab-picture" })
+  const message = make("p", { class: "cnnlab-message", id: `${id}-message`, role: "alert" })
+  const spoken = make("p", { class: "cnnlab-spoken", role: "status" })
+  const reset = make("div", {}, make("button", { type: "button", class: "cnnlab-reset", "data-reset": "" }, sheet.reset), message)
+  const groups = sheet.groups.map(group => drawGroup(group, id, controls))
+  const column = make("div", { class: "cnnlab-controls" }, groups, reset)
+  const root = make("section", { class: "cnnlab-panel", "aria-label": sheet.title || "Panel" }, make("style", {}, sheet.style),
+    make("div", { class: "cnnlab-columns" }, column, picture), spoken)
+  let reading
+
+  function show(page) {
+    for (const [name, control] of controls)
+      if (!wire.moving(name)) control.show(page.values[name], page.limits[name], name === page.refused)
+    patch(picture, page.html)
+    root.dataset.shown = JSON.stringify(page.values) // which state is on screen, for tests and benchmarks
+    root.classList.remove("cnnlab-stale")
+    wait()
+    say(page.message, page.refused)
+    clearTimeout(reading)
+    reading = setTimeout(() => { spoken.textContent = page.line }, QUIET)
+  }
+
+  /** A complaint stands beneath the control that it is about, or beneath the reset. */
+  function say(text, about) {
+    if (text === message.textContent) return
+    message.textContent = text
+    ;(controls.get(about)?.box ?? reset).append(message)
+  }
+
+  /** Tests wait for this attribute to go. */
+  function wait() {
+    root.toggleAttribute("data-waiting", wire.waits())
+  }
+
+  function silent() {
+    show({ ...model.get("page"), message: SILENT, refused: "" }) // sliders go back to what the picture shows
+    root.classList.add("cnnlab-stale")
+  }
+
+  /** What was typed goes to Python, once. */
+  function commit({ dataset, type, value }) {
+    if (type !== "text" || value === dataset.shown || value === dataset.sent) return
+    dataset.sent = value
+    wire.move("set", dataset.name, value)
+  }
+
+  /** Jupyter's shortcuts take arrows, digits and letters from a focused slider (in Notebook 7 before the slider
+   *  sees them). An attribute keeps them out; it is set for the panel's own keys only, so that Shift+Enter still
+   *  runs the cell, Ctrl+S saves, and Escape leaves for command mode. */
+  function keys({ target, key, ctrlKey, metaKey, altKey, shiftKey }) {
+    if (!root.contains(target)) return
+    const jupyters = ctrlKey || metaKey || altKey || key === "Escape" || (key === "Enter" && shiftKey)
+    if (jupyters) target.removeAttribute("data-lm-suppress-shortcuts")
+    else target.setAttribute("data-lm-suppress-shortcuts", "true")
+    if (key === "Enter") commit(target) // JupyterLab keeps the browser from doing so
+    if (key !== "Escape" || !target.dataset.shown) return
+    target.value = target.dataset.shown // as it was before typing
+    show({ ...model.get("page"), message: "", refused: "" })
+  }
+
+  root.addEventListener("input", ({ target: { type, dataset: { name }, value } }) => {
+    if (type !== "range") return
+    controls.get(name).drag(value)
+    wire.move("set", name, value)
+  })
+  root.addEventListener("change", ({ target }) => {
+    if (target.type === "radio") wire.move("set", target.dataset.name, target.value)
+    else commit(target)
+  })
+  root.addEventListener("click", ({ target }) => act(target, wire))
+  picture.addEventListener("keydown", event => {
+    if (event.shiftKey || !["Enter", " "].includes(event.key) || event.target.matches("button, a, summary, input")) return
+    event.preventDefault() // Space would scroll the page
+    act(event.target, wire)
+  })
+  window.addEventListener("keydown", keys, true) // before Jupyter's own listener on the document
+  const sizes = watchSizes(root, column, picture)
+
+  const view = { show, silent, wait }
+  show(model.get("page"))
+  clearTimeout(reading) // nothing has changed yet: nothing to read out
+  el.append(root)
+  wire.views.add(view)
+  return () => {
+    wire.views.delete(view)
+    window.removeEventListener("keydown", keys, true)
+    sizes.disconnect()
+  }
+}
+
+/** A press on a button, or on an element of the picture that acts as a control. */
+function act(target, wire) {
+  const acting = target.closest("[data-press], [data-set], [data-reset]")
+  if (!acting) return
+  const { press, set, reset } = acting.dataset
+  if (press !== undefined) wire.move("press", press)
+  else if (reset !== undefined) wire.move("reset")
+  else wire.move("set", set.slice(0, set.indexOf("=")), set.slice(set.indexOf("=") + 1))
+}
+
+/** A picture that grew does not shrink again (until the window's width changes): the cells below stay put.
+ *  And the style sheet is told how tall the controls are. */
+function watchSizes(root, column, picture) {
+  let width
+  const observer = new ResizeObserver(() => {
+    root.style.setProperty("--tall", `${column.offsetHeight}px`)
+    if (picture.offsetWidth === width) picture.style.minHeight = `${picture.getBoundingClientRect().height}px`
+    else requestAnimationFrame(() => { picture.style.minHeight = "" })
+    width = picture.offsetWidth
+  })
+  observer.observe(column)
+  observer.observe(picture)
+  return observer
+}
+
+function drawGroup({ title, columns, controls }, id, shows) {
+  const drawn = controls.map(control => DRAW[control.kind](control, `${id}-${control.name}`, `${id}-message`, shows))
+  return make("fieldset", {}, title && make("legend", {}, title),
+    make("div", { class: "cnnlab-grid", style: `--columns: ${columns}` }, drawn))
+}
+
+const DRAW = {
+  slider({ name, label, low, high, step, hint }, id, message, shows) {
+    const range = make("input", { type: "range", id, step, "data-name": name })
+    const field = make("input", { type: "text", autocomplete: "off", spellcheck: "false", "data-name": name,
+      "aria-label": `${label}, as a number` })
+    const box = make("div", { class: "cnnlab-slider" }, make("label", { for: id }, label), field, range, make("small", {}, hint))
+    const show = (value, [least, most] = [low, high], refused = false) => {
+      Object.assign(range, { min: least, max: most, value }) // at its end if training took the value out of it
+      range.setAttribute("aria-valuetext", short(value))
+      const typing = field.matches(":focus") && ![field.dataset.shown, field.dataset.sent].includes(field.value)
+      const kept = typing || (refused && field.value === field.dataset.sent) // refused text stays, to be mended
+      field.dataset.shown = short(value)
+      field.title = value
+      if (!kept) field.value = short(value)
+      if (!kept) delete field.dataset.sent
+      for (const [name, mark] of [["aria-invalid", "true"], ["aria-describedby", message]])
+        refused ? field.setAttribute(name, mark) : field.removeAttribute(name)
+    }
+    const drag = value => {
+      range.setAttribute("aria-valuetext", short(value))
+      field.value = short(value)
+    }
+    shows.set(name, { box, show, drag })
+    return box
+  },
+
+  choice({ name, label, options, hint }, id, message, shows) {
+    const radios = options.map(([value]) => make("input", { type: "radio", name: id, value, "data-name": name }))
+    const box = make("div", { class: "cnnlab-choice", role: "radiogroup", "aria-label": label },
+      make("span", {}, label), radios.map((radio, i) => make("label", {}, radio, options[i][1])), make("small", {}, hint))
+    const show = value => { for (const radio of radios) radio.checked = radio.value === value }
+    shows.set(name, { box, show })
+    return box
+  },
+
+  button({ name, label, hint }, id, message, shows) {
+    const box = make("div", {}, make("button", { type: "button", "data-press": name }, label), make("small", {}, hint))
+    shows.set(name, { box, show() {} })
+    return box
+  },
+}
+
+/** At most six digits, with a true minus sign; the field's title holds them all. */
+function short(text) {
+  return String(Number(Number(text).toPrecision(6))).replaceAll("-", "−")
+}
+
+function make(tag, attributes, ...children) {
+  const element = document.createElement(tag)
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value)
+  element.append(...children.flat().filter(Boolean))
+  return element
+}
+
+/** Make `old` show `html` by changing only what differs: no flicker; focus, selection and scrolling stay. */
+function patch(old, html) {
+  if (old.source === html) return
+  old.source = html
+  const fresh = make("template", {})
+  fresh.innerHTML = html
+  patchChildren(old, fresh.content)
+}
+
+function patchChildren(old, fresh) {
+  const before = [...old.childNodes], after = [...fresh.childNodes]
+  after.forEach((node, i) => before[i] ? patchNode(before[i], node) : old.append(node))
+  for (const node of before.slice(after.length)) node.remove()
+}
+
+function patchNode(old, fresh) {
+  if (old.nodeName !== fresh.nodeName) return old.replaceWith(fresh)
+  if (!(old instanceof Element)) return old.data === fresh.data || (old.data = fresh.data)
+  for (const { name, value } of fresh.attributes)
+    if (old.getAttribute(name) !== value) old.setAttribute(name, value)
+  for (const { name } of [...old.attributes]) // details that the reader opened stay open
+    if (!fresh.hasAttribute(name) && name !== "open") old.removeAttribute(name)
+  patchChildren(old, fresh)
+}
