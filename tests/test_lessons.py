@@ -1,0 +1,277 @@
+"""Every panel of the notebooks, driven through its sliders, and its page compared with the ledger."""
+
+import gc
+import html
+import random
+import re
+import tracemalloc
+
+import numpy as np
+import pytest
+from ipywidgets.widgets.widget import _instances
+
+from cnnlab.arithmetic import board, number
+from cnnlab.examples import example_1, example_2, example_2_step_by_step
+from cnnlab.gradients import losses_after
+from cnnlab.ledger import run
+from cnnlab.lessons import example_1 as lesson_1
+from cnnlab.lessons import example_2 as lesson_2
+from cnnlab.panel import Choice, Slider
+from cnnlab.show.board import tile
+
+PANELS = {
+    "1 walk": lesson_1.walk, "1 rates": lesson_1.rates, "1 predict output": lesson_1.predict_output,
+    "1 predict rate": lesson_1.predict_rate, "2 walk": lesson_2.walk, "2 rates": lesson_2.rates,
+    "2 lost": lesson_2.lost, "2 twins": lesson_2.twins, "2 predict change": lesson_2.predict_change,
+}
+every_panel = pytest.mark.parametrize("make", PANELS.values(), ids=PANELS.keys())
+
+
+def controls(panel):
+    return [control for group in panel.lesson.controls for control in group.controls]
+
+
+def bounds(panel, control):
+    return panel.lesson.limits(panel.state).get(control.name, (control.low, control.high))
+
+
+def words(panel):
+    """The text of the picture, as a reader sees it."""
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", panel.html)))
+
+
+def tiles(panel, caption):
+    """The numbers of the table with this caption on the board, as printed."""
+    table = re.search(rf"<caption>{re.escape(caption)}</caption>(.*?)</table>", panel.html, re.DOTALL)[1]
+    return re.findall(r"<td[^>]*>([^<]*)</td>", table)
+
+
+def printed(values):
+    return [tile(value) for value in np.ravel(values)]
+
+
+@every_panel
+def test_every_control_goes_through_its_whole_range(make):
+    panel = make()
+    for control in controls(panel):
+        if isinstance(control, Slider):
+            low, high = bounds(panel, control)
+            for value in np.linspace(low, high, 25):
+                panel.set(control.name, round(value) if control.whole else value)
+                assert panel.message == "", (control.name, value, panel.message)
+        elif isinstance(control, Choice):
+            for value, _ in control.options:
+                panel.set(control.name, value)
+                assert panel.message == "", (control.name, value)
+        panel.reset()
+    assert not re.search(r"\b(nan|inf)\b", words(panel))
+
+
+@every_panel
+def test_every_corner_of_the_sliders(make):
+    panel = make()
+    sliders = [control for control in controls(panel) if isinstance(control, Slider) and control.name != "position"]
+    rng = random.Random(7)
+    for _ in range(64):
+        for control in sliders:
+            panel.set(control.name, rng.choice([control.low, control.high]))
+            assert panel.message == "", panel.message
+    assert not re.search(r"\b(nan|inf)\b", words(panel))
+
+
+def wander(panel, rng):
+    """One random move: a slider, a choice, a button, or text that no slider takes."""
+    control = rng.choice(controls(panel))
+    if isinstance(control, Slider):
+        low, high = bounds(panel, control)
+        value = rng.randint(low, high) if control.whole else rng.uniform(low, high)
+        panel.set(control.name, rng.choice([value, value, value, low, high, "", "abc", "nan", "1/0", high * 100 + 1]))
+    elif isinstance(control, Choice):
+        panel.set(control.name, rng.choice(control.options)[0])
+    else:
+        panel.press(control.name)
+
+
+@every_panel
+def test_a_thousand_random_moves(make):
+    panel, rng = make(), random.Random(2026)
+    for _ in range(1000):
+        before = panel.html, panel.line, dict(panel.state)
+        wander(panel, rng)
+        assert panel.html and panel.line
+        if panel.message:  # refused: the last good picture stands, with its own numbers
+            assert (panel.html, panel.line, dict(panel.state)) == before
+    panel.reset()
+    fresh = make()
+    assert (panel.html, panel.line) == (fresh.html, fresh.line)
+
+
+def test_moves_make_no_widgets_and_keep_no_memory():
+    panel = lesson_2.walk()
+    for at in range(200):
+        panel.set("kernel[0,0]", at / 200)
+    gc.collect()
+    widgets = len(_instances)
+    tracemalloc.start()
+    before = tracemalloc.take_snapshot()
+    for at in range(1000):
+        panel.set("kernel[0,0]", at / 1000)
+    gc.collect()
+    grown = sum(change.size_diff for change in tracemalloc.take_snapshot().compare_to(before, "filename"))
+    tracemalloc.stop()
+    assert len(_instances) == widgets
+    assert grown < 200_000, f"{grown} bytes after 1000 moves"
+
+
+@pytest.mark.parametrize("make, example", [(lesson_1.walk, example_1), (lesson_2.walk, example_2)], ids=["1", "2"])
+def test_the_board_shows_the_ledger(make, example):
+    panel, rng = make(), random.Random(3)
+    for _ in range(20):
+        changed = {}
+        for control in controls(panel):
+            if isinstance(control, Slider) and control.name != "position":
+                changed[control.name] = round(rng.uniform(control.low, control.high), 3)
+                panel.set(control.name, changed[control.name])
+        ledger = example.run(**panel.lesson.given(panel.state))
+        for name, value in ((name, ledger[name]) for name in ledger if name not in ("learning_rate", "label")):
+            if not name.startswith("new_"):
+                assert tiles(panel, name) == printed(value), name
+        after = run(example.forward, **ledger.after())
+        assert board(number(after["loss"])) in panel.line
+        assert board(number(after["loss"])) in words(panel)
+
+
+@pytest.mark.parametrize("make, example", [(lesson_1.walk, example_1), (lesson_2.walk, example_2)], ids=["1", "2"])
+def test_every_micro_step_says_what_the_ledger_says_forward_and_back(make, example):
+    panel, ledger = make(), example.run()
+    cells = [(name, index) for name in ledger.recipe.names for index in np.ndindex(np.shape(ledger[name]))]
+    said = {}
+    panel.set("position", 0)
+    for at, (name, index) in enumerate(cells, 1):
+        panel.press("forward")
+        assert panel.state["position"] == at
+        said[at] = words(panel)
+        assert " ".join(str(ledger.explain(name, index)).split()) in said[at].replace(" )", ")").replace("( ", "(").replace(" ×", "×").replace("× ", "×") \
+            or board(number(ledger[name][index])) in said[at]
+        assert panel.html.count('<td class="now') == (0 if name in ("flat", "d_flat") and "flat" not in panel.html else 1)
+        assert f"Micro-step {at} of {len(cells) + 1}" in said[at]
+    panel.press("forward")
+    assert "The whole step" in words(panel)
+    for at in range(len(cells), 0, -1):
+        panel.press("back")
+        assert words(panel) == said[at]
+
+
+def test_later_cells_are_hidden_until_their_micro_step():
+    panel = lesson_1.walk()
+    panel.set("position", 0)
+    assert set(tiles(panel, "products")) == {"·"} and tiles(panel, "image") == ["1", "2", "3", "4"]
+    panel.set("position", 2)
+    assert tiles(panel, "products") == ["0.1", "0.4", "·", "·"]
+    assert tiles(panel, "after") == ["·"]
+
+
+def test_taking_steps_is_training_and_rewind_goes_back():
+    panel, given = lesson_1.walk(), dict(example_1.given)
+    start = {name: value for name, value in panel.state.items() if name not in ("trail", "origin")}
+    losses = []
+    for _ in range(12):
+        ledger = example_1.run(**{key: np.array(value, float) for key, value in given.items()})
+        losses.append(float(ledger["loss"]))
+        given = ledger.after()
+    panel.press("step")
+    panel.press("ten")
+    assert panel.state["trail"] == pytest.approx(losses, rel=1e-12)
+    assert losses[-1] == pytest.approx(15.125 * 0.69 ** 22, rel=1e-9)  # each step multiplies the error by 1 − 31·0.01
+    panel.set("learning_rate", 0.02)
+    panel.press("step")
+    assert len(panel.state["trail"]) == 13  # another learning rate goes on with the curve
+    panel.press("rewind")
+    assert {name: panel.state[name] for name in start} == start | {"learning_rate": 0.02}
+    assert panel.state["trail"] == ()
+
+
+def test_a_moved_weight_starts_a_new_curve():
+    panel = lesson_1.walk()
+    panel.press("step")
+    panel.set("kernel[0,0]", 1)
+    assert panel.state["trail"] == ()
+
+
+def test_training_that_runs_away_is_stopped_with_the_numbers():
+    panel = lesson_1.walk()
+    panel.set("learning_rate", 0.1)
+    for _ in range(20):
+        panel.press("ten")
+    assert "run away" in panel.message and "kernel[1,1]" in panel.message
+    assert max(abs(panel.state[name]) for name in panel.state if name.startswith("kernel")) < 1000
+
+
+def test_the_threshold_of_example_1():
+    panel = lesson_1.rates()
+    for text, how in (("0.0645", "falls"), ("2/31", "falls|rises|stays"), ("0.0646", "rises"), ("1/31", "falls")):
+        panel.set("learning_rate", text)
+        assert re.search(how, panel.line), (text, panel.line)
+    panel.set("learning_rate", "1/31")
+    assert losses_after(example_1.forward, example_1.run(), example_1.parameters, [panel.state["learning_rate"]])[0] < 1e-25
+
+
+def test_example_2_falls_wherever_the_sliders_stand():
+    panel, rng = lesson_2.rates(), random.Random(5)
+    for _ in range(200):
+        wander(panel, rng)
+        assert "rises" not in panel.line
+
+
+def test_the_two_ways_through_the_softmax_show_the_same_logit_gradient():
+    panel = lesson_2.walk()
+    short = tiles(panel, "d_logits")
+    last = panel.state["position"]
+    panel.set("way", "long")
+    assert tiles(panel, "d_logits") == short and tiles(panel, "d_p") == printed(example_2_step_by_step.run()["d_p"])
+    assert panel.state["position"] == last + 2  # d_p has two cells, and the step is still at its end
+
+
+def test_any_lost_values_give_the_printed_figures():
+    panel, rng = lesson_2.lost(), random.Random(11)
+    for _ in range(50):
+        panel.set("w_true", rng.uniform(-3, 3))
+        panel.set("b_true", rng.uniform(-3, 3))
+        text = words(panel)
+        for figure in ("0.628", "0.465", "0.335", "0.0665", "0.659", "0.417"):
+            assert figure in text
+
+
+BLIND = ("relu", "gate", "bias", "mean", "overwrite")
+
+
+@pytest.mark.parametrize("mistake", [*BLIND, "unflipped"])
+def test_the_twin_shows_what_the_documents_numbers_hide(mistake):
+    panel = lesson_2.twins()
+    panel.set("mistake", mistake)
+    document, ours = re.findall(r'<table class="facts twins">(.*?)</table>', panel.html, re.DOTALL)
+    assert ("≠ differs" in document) is (mistake not in BLIND)
+    assert "≠ differs" in ours
+    assert "changes nothing" in panel.line or mistake not in BLIND
+
+
+def test_predictions_give_nothing_away_before_the_commitment():
+    for make in (lesson_1.predict_output, lesson_1.predict_rate, lesson_2.predict_change):
+        panel = make()
+        assert not re.search("[✓✗]", panel.html)
+        panel.press("commit")
+        assert "Choose an answer" in panel.message
+        verdicts = []
+        for at in range(len(panel.lesson.options)):
+            panel.set("answer", str(at))
+            assert not re.search("[✓✗]", panel.html)
+            panel.press("commit")
+            verdicts.append("✓" in panel.html)
+        assert sum(verdicts) == 1
+
+
+def test_static_pages_read_the_same_twice_and_carry_their_text():
+    for page in (lesson_1.given, lesson_1.forward, lesson_1.backward, lesson_1.rate_table, lesson_2.given,
+                 lesson_2.forward, lesson_2.both_ways):
+        assert repr(page()) == repr(page()) and page()._repr_html_() == page()._repr_html_()
+        assert page().text.count("=") >= 2

@@ -1,0 +1,36 @@
+"""Planted mistakes: each is really wrong on the twin, and its own arithmetic is written down truly."""
+
+import math
+
+import numpy as np
+import pytest
+
+from cnnlab.examples import example_2, twin
+from cnnlab.ledger import run
+from cnnlab.mistakes import MISTAKES, planted
+
+HIDDEN_BY_EXAMPLE_2 = {"relu", "gate", "bias", "mean", "overwrite"}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_changes_the_twin(name):
+    right, wrong = twin.run(), run(planted(twin.recipe, name), **twin.given)
+    assert any(not np.allclose(right[each], wrong[each]) for each in right)
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_what_the_documents_example_hides(name):
+    right, wrong = example_2.run(), run(planted(example_2.recipe, name), **example_2.given)
+    same = all(np.array_equal(right[each], wrong[each]) for each in right)
+    assert same is (name in HIDDEN_BY_EXAMPLE_2)
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+@pytest.mark.parametrize("example", [example_2, twin], ids=["example 2", "twin"])
+def test_the_arithmetic_of_a_mistake_is_what_it_does(name, example):
+    ledger = run(planted(example.recipe, name), **example.given)
+    for line in ledger.recipe:
+        for index in np.ndindex(np.shape(ledger[line.name])):
+            text = ledger.explain(line.name, index, whole=True).python
+            found = eval(text, {"exp": math.exp, "log": math.log, "max": max})
+            assert found == pytest.approx(float(ledger[line.name][index]), rel=1e-12, abs=1e-15), (line, index, text)

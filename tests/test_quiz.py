@@ -1,0 +1,34 @@
+"""What a learner's answer is told."""
+
+import pytest
+
+from cnnlab.lessons import example_1 as lesson_1
+from cnnlab.lessons import example_2 as lesson_2
+from cnnlab.quiz import check
+
+
+@pytest.mark.parametrize("answer, verdict", [
+    (..., "missing"), (None, "missing"), ("7.5", "keep working"), (True, "keep working"), (float("nan"), "keep working"),
+    (-7.5, "correct"), (7.5, "slip"), (-2.5, "slip"), (-15, "slip"), (-7.45, "almost"), (3, "keep working"),
+])
+def test_the_gradient_question(answer, verdict):
+    assert lesson_1.check_gradient(answer, target=7).verdict == verdict
+
+
+@pytest.mark.parametrize("answer, verdict", [(0.4, "correct"), (2 / 5, "correct"), (0.5, "slip"), (0.2, "slip"), (5, "slip"), (0.41, "keep working")])
+def test_the_threshold_question(answer, verdict):
+    assert lesson_1.check_threshold(answer, image=[[1, 1], [1, 1]]).verdict == verdict
+
+
+@pytest.mark.parametrize("answer, verdict", [(0.0513, "correct"), (0.05133, "correct"), (0.0987, "slip"), (-0.0152, "slip"), (0.12, "slip")])
+def test_the_convolution_question(answer, verdict):
+    feedback = lesson_2.check_conv_after(answer)
+    assert feedback.verdict == verdict, feedback
+
+
+def test_an_answer_may_be_rounded_to_three_digits_or_more_but_not_to_two():
+    assert check(0.123, 0.12345).verdict == "correct"
+    assert check(0.1235, 0.12345).verdict == "correct"
+    assert check(0.12, 0.12345).verdict != "correct"
+    assert check(0.124, 0.12345).verdict == "almost"
+    assert check(0, 0).verdict == "correct"
