@@ -43,6 +43,7 @@ class ChainRule:
         self.lines = list(recipe)
         self.made = {line.operation: line.name for line in recipe}
         self.wanted = wanted
+        self.makers = recipe.names
         self.first_reader = {}
         for line in recipe:
             for name in line.operation.inputs:
@@ -53,12 +54,21 @@ class ChainRule:
     def through(self, line):
         """Carry the gradient of one line's output back to its inputs; a line that the loss does not need has none."""
         if line.name in self.done:
-            for name, operation in line.operation.gradient(line.name, f"d_{line.name}"):
+            carried = list(line.operation.gradient(line.name, f"d_{line.name}"))
+            self.refuse_gap(line, {name for name, _ in carried})
+            for name, operation in carried:
                 if name in self.wanted:
                     self.parts.setdefault(name, []).append((line.name, operation))
         for name in dict.fromkeys(line.operation.inputs):
             if self.first_reader[name] == line.name and name in self.parts:
                 self.finish(name)
+
+    def refuse_gap(self, line, reached):
+        """A target or a label gets no gradient; where a line makes it, d_x would silently miss that way back."""
+        for name in line.operation.inputs:
+            if name in self.wanted and name in self.makers and name not in reached:
+                raise LineError(f"line {line} sends no gradient to {name!r}, which line {self.makers[name]} makes: "
+                                "give it as a number, or leave what it depends on out of `to`")
 
     def finish(self, name):
         """Every reader has answered: write `d_name`, the sum of what they say."""

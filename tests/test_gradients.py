@@ -191,3 +191,9 @@ def test_a_convolution_of_a_convolution():
     recipe = backward(Recipe(a=Correlate("x", "k"), y=Correlate("a", "m"), loss=HalfSquaredError("y", "t")))
     ledger = run(recipe, x=[[2]], k=[[3]], m=[[5]], t=[[29]])
     assert [ledger[name].item() for name in ("d_x", "d_k", "d_m")] == [3*5, 2*5, 2*3]
+
+
+def test_a_target_that_a_line_makes_is_refused_rather_than_half_differentiated():
+    autoencoder = Recipe(code=ReLU("image"), target=Add("image", "image"), loss=HalfSquaredError("code", "target"))
+    with pytest.raises(LineError, match=r"line loss = HalfSquaredError\(code, target\) sends no gradient to 'target'"):
+        backward(autoencoder)
