@@ -4,12 +4,14 @@ They are recorded and explained like the right operations, so a learner can see 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Callable, NamedTuple
 
 import numpy as np
 
 from .ledger import Line, Recipe
-from .ops import BiasGradient, KernelGradient, Operation, ReLU, ReLUGradient, Same, TransposedCorrelate, cell
+from .ops import (BiasGradient, CrossEntropyGradient, HalfSquaredErrorGradient, KernelGradient, Operation, ReLU,
+                  ReLUGradient, Same, SoftmaxCrossEntropyGradient, TransposedCorrelate, cell)
 from .ops.base import add
 
 
@@ -82,11 +84,103 @@ class UnflippedInputGradient(TransposedCorrelate):
         return add("*".join(turned.get(factor, factor) for factor in term.split("*")) for term in terms)
 
 
+@dataclass(frozen=True)
+class Spoilt(Operation):
+    """A right operation whose result is then spoilt in one way."""
+
+    right: Operation
+
+    @cached_property
+    def inputs(self):
+        return self.right.inputs
+
+    def __str__(self):
+        return f"{type(self).__name__}({self.right})"
+
+
+@dataclass(frozen=True)
+class TurnedSign(Spoilt):
+    """out = -(the right gradient)
+
+    target - output for output - target, y - p for p - y.
+    """
+
+    def compute(self, *values):
+        return -self.right.compute(*values)
+
+    def expand(self, index, *values):
+        return f"-({self.right.expand(index, *values)})"
+
+
+@dataclass(frozen=True)
+class Doubled(Spoilt):
+    """out = 2 * (the right gradient)
+
+    The half in front of the squared error forgotten.
+    """
+
+    def compute(self, *values):
+        return 2 * self.right.compute(*values)
+
+    def expand(self, index, *values):
+        return f"2*({self.right.expand(index, *values)})"
+
+
+@dataclass(frozen=True)
+class AveragedOverImages(Spoilt):
+    """out = (the right gradient) / number of images
+
+    The mean where the loss is a sum, or the mean taken twice.
+    """
+
+    def compute(self, *values):
+        return self.right.compute(*values) / images(values[0])
+
+    def expand(self, index, *values):
+        return f"({self.right.expand(index, *values)})/{images(values[0])}"
+
+
+@dataclass(frozen=True)
+class Missing(Spoilt):
+    """out = 0
+
+    The gradient is forgotten, so the parameter never moves.
+    """
+
+    def compute(self, *values):
+        return 0 * self.right.compute(*values)
+
+    def expand(self, index, *values):
+        return f"0*({self.right.expand(index, *values)})"
+
+
+@dataclass(frozen=True)
+class Transposed(Spoilt):
+    """out[u,v] = (the right gradient)[v,u]
+
+    Rows and columns of a square kernel exchanged.
+    """
+
+    def compute(self, *values):
+        right = self.right.compute(*values)
+        if right.ndim < 2 or right.shape[-1] != right.shape[-2]:
+            raise ValueError(f"this slip is shown on a square kernel, not on a gradient {right.shape}")
+        return right.swapaxes(-1, -2)
+
+    def expand(self, index, *values):
+        return self.right.expand((*index[:-2], index[-1], index[-2]), *values)
+
+
+def images(values) -> int:
+    """How many images a value is of: the first axis of rows or of maps with channels."""
+    return len(values) if values.ndim in (2, 4) else 1
+
+
 class Mistake(NamedTuple):
     """A slip by name: the operation it replaces, and what stands there instead."""
 
     label: str
-    instead_of: type
+    instead_of: type | tuple[type, ...]
     plant: Callable[[Operation], Operation]
 
 
@@ -103,9 +197,28 @@ MISTAKES = {
                          lambda right: UnflippedInputGradient(right.d_output, right.kernel, right.image, **right.common())),
 }
 
+LOSS_GRADIENTS = (HalfSquaredErrorGradient, SoftmaxCrossEntropyGradient, CrossEntropyGradient)
+WRONG_GRADIENTS = {  # those that a gradient check tells apart from the numbers alone, beside "gate" and "unflipped"
+    "sign": Mistake("every gradient with its sign turned around", LOSS_GRADIENTS, TurnedSign),
+    "twice": Mistake("every gradient twice as large", LOSS_GRADIENTS, Doubled),
+    "images": Mistake("every gradient divided by the number of images", LOSS_GRADIENTS, AveragedOverImages),
+    "no bias": Mistake("bias gradient missing", BiasGradient, Missing),
+    "transposed": Mistake("kernel gradient with rows and columns exchanged", KernelGradient, Transposed),
+    "wrong gate": Mistake("ReLU’s gradient gated on the gradient that arrives", ReLUGradient,
+                          lambda right: ReLUGradient(right.d_output, right.d_output)),
+}
+ALL = MISTAKES | WRONG_GRADIENTS
 
-def planted(recipe, name) -> Recipe:
-    """The recipe with one mistake in the place of every right operation of its kind."""
-    _, instead_of, plant = MISTAKES[name]
-    return Recipe(*(Line(line.name, plant(line.operation)) if type(line.operation) is instead_of else line
-                    for line in recipe))
+
+def planted(recipe, name, only=None) -> Recipe:
+    """The recipe with one mistake in the place of every right operation of its kind, or only in one line."""
+    _, instead_of, plant = ALL[name]
+    kinds = instead_of if isinstance(instead_of, tuple) else (instead_of,)
+    return Recipe(*(Line(line.name, plant(line.operation))
+                    if type(line.operation) in kinds and only in (None, line.name) else line for line in recipe))
+
+
+def places(recipe, name) -> list[str]:
+    """The lines in which a mistake can be planted."""
+    kinds = ALL[name].instead_of if isinstance(ALL[name].instead_of, tuple) else (ALL[name].instead_of,)
+    return [line.name for line in recipe if type(line.operation) in kinds]

@@ -14,7 +14,7 @@ from cnnlab.ops import Name, Operation
 
 PACKAGE = Path(cnnlab.__file__).parent
 # Each may import those before it. Modules of one row do not know each other.
-ORDER = [{"places", "ops"}, {"arithmetic", "stacks"}, {"explanation"}, {"ledger"}, {"gradients"},
+ORDER = [{"places", "ops"}, {"arithmetic", "data", "stacks"}, {"explanation"}, {"ledger"}, {"gradients"},
          {"examples", "mistakes", "optimizers", "quiz"}, {"diagnosis", "documents", "show"}, {"panel"}, {"lessons"},
          {"__init__"}, {"cli", "fastsocket"}, {"__main__"}]
 FROM_PANEL_ON = set().union(*ORDER[ORDER.index({"panel"}):]) - {"__init__"}  # may load Jupyter; the rest only NumPy
