@@ -16,6 +16,7 @@ from cnnlab.gradients import losses_after
 from cnnlab.ledger import run
 from cnnlab.lessons import example_1 as lesson_1
 from cnnlab.lessons import example_2 as lesson_2
+from cnnlab.lessons import rise
 from cnnlab.panel import Choice, Slider
 from cnnlab.show.board import tile
 
@@ -23,6 +24,9 @@ PANELS = {
     "1 walk": lesson_1.walk, "1 rates": lesson_1.rates, "1 predict output": lesson_1.predict_output,
     "1 predict rate": lesson_1.predict_rate, "2 walk": lesson_2.walk, "2 rates": lesson_2.rates,
     "2 lost": lesson_2.lost, "2 twins": lesson_2.twins, "2 predict change": lesson_2.predict_change,
+    "3 overshoot": rise.overshoot, "3 valley": rise.valley, "3 misread": rise.misread,
+    "3 wrong gradient": rise.wrong_gradient, "3 slip": rise.slip, "3 sharing": rise.sharing,
+    "3 mini-batch": rise.mini_batch, "3 carried": rise.carried, "3 kink": rise.kink, "3 edge": rise.edge,
 }
 every_panel = pytest.mark.parametrize("make", PANELS.values(), ids=PANELS.keys())
 
@@ -74,7 +78,7 @@ def test_every_corner_of_the_sliders(make):
     rng = random.Random(7)
     for _ in range(64):
         for control in sliders:
-            panel.set(control.name, rng.choice([control.low, control.high]))
+            panel.set(control.name, rng.choice(bounds(panel, control)))
             assert panel.message == "", panel.message
     assert not re.search(r"\b(nan|inf)\b", words(panel))
 
@@ -253,6 +257,62 @@ def test_the_twin_shows_what_the_documents_numbers_hide(mistake):
     assert ("≠ differs" in document) is (mistake not in BLIND)
     assert "≠ differs" in ours
     assert "changes nothing" in panel.line or mistake not in BLIND
+
+
+CAUSES = {"overshoot": rise.overshoot, "reading": rise.misread, "gradient": rise.wrong_gradient, "slip": rise.slip,
+          "samples": rise.sharing, "batch": rise.mini_batch, "momentum": rise.carried, "kink": rise.kink}
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_each_panel_of_notebook_3_opens_on_its_own_cause(cause):
+    panel = CAUSES[cause]()
+    assert "rises" not in panel.html and "falls" not in panel.html  # nothing is given away before the prediction
+    panel.set("guess", "rises")
+    found = panel.lesson.diagnosis(panel.state)
+    assert found.cause == cause, found
+    assert "It rises" in words(panel) and "✓ as you predicted" in words(panel) and found.verdict in words(panel)
+    assert found.slope + found.curvature + found.rest == pytest.approx(found.trained_change, abs=1e-12)
+
+
+@pytest.mark.parametrize("cause", ["overshoot", "gradient", "samples", "momentum", "kink"])
+def test_a_small_learning_rate_lowers_every_loss_whose_gradient_points_downhill(cause):
+    panel = CAUSES[cause]()
+    panel.set("guess", "falls")
+    panel.set("learning_rate", 0.001)
+    if cause == "gradient":
+        panel.set("mistake", "none")
+    if cause == "momentum":
+        panel.set("taken", 0)
+    assert "It falls" in words(panel)
+
+
+def test_reading_another_loss_is_not_cured_by_a_small_learning_rate():
+    panel = rise.misread()
+    panel.set("guess", "rises")
+    panel.set("learning_rate", 0.01)
+    assert "It rises" in words(panel)
+
+
+@pytest.mark.parametrize("network, about", [("two", 2.1), ("three", 0.63)])
+def test_where_sharing_starts_to_hurt(network, about):
+    example = rise.Sharing.networks[network]
+    threshold = rise.diagnose(example, learning_rate=0.1).threshold
+    ledger = example.run()
+    below, above = losses_after(example.forward, ledger, example.parameters, [0.999 * threshold, 1.001 * threshold])
+    assert below < ledger["loss"] < above and threshold == pytest.approx(about, rel=0.05)
+    assert rise.diagnose(rise.ALONE, learning_rate=0.1).threshold is None
+
+
+def test_ten_thousand_networks_try_and_fail():
+    assert "not one step raised the loss" in rise.try_to_raise(count=2000).text
+
+
+def test_the_sharpness_settles_at_two_over_the_learning_rate():
+    found = rise.trained(0.3)
+    late = found.sharpness[len(found.sharpness) // 2:]
+    assert np.mean(late) == pytest.approx(2 / 0.3, rel=0.1)
+    assert found.sharpness[0] < 0.8 * 2 / 0.3 and found.losses[-1] < 0.5 * found.losses[0]
+    assert any(after > before for before, after in zip(found.losses, found.losses[1:]))
 
 
 def test_predictions_give_nothing_away_before_the_commitment():

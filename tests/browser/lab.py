@@ -162,6 +162,7 @@ def panel(page: Page, n: int = 0) -> Locator:
     found = page.locator(".cnnlab-panel").nth(n)
     found.wait_for(timeout=30_000)
     found.scroll_into_view_if_needed()
+    expect(found.locator(".cnnlab-picture")).not_to_have_text("", use_inner_text=True)  # JupyterLab hides what is off screen
     return found
 
 

@@ -1,4 +1,4 @@
-"""Both notebooks in JupyterLab in Chromium, as a learner uses them: Run All, drag, type, step, rewind.
+"""The notebooks in JupyterLab in Chromium, as a learner uses them: Run All, drag, type, step, rewind.
 
 What the page says is compared with the ledger of the numbers that the page itself says it shows.
 """
@@ -15,6 +15,7 @@ from cnnlab.examples import example_1, example_2
 from cnnlab.ledger import run
 from cnnlab.lessons import example_1 as lesson_1
 from cnnlab.lessons import example_2 as lesson_2
+from cnnlab.lessons import rise
 from cnnlab.show.board import tile
 
 from . import lab
@@ -26,7 +27,7 @@ WALKS = {"01": (example_1, lesson_1.Walk, 1), "02": (example_2, lesson_2.Walk, 1
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """Each notebook open in JupyterLab with all its cells run: {"01": page, "02": page}."""
+    """Each notebook open in JupyterLab with all its cells run: {"01": page, ...}."""
     folder, home = tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("home")
     for path in places.notebooks():
         shutil.copy(path, folder)
@@ -75,7 +76,7 @@ def assert_shows_its_ledger(panel, example, lesson):
 def test_run_all_shows_every_panel_and_stored_line(pages):
     for key, page in pages.items():
         shown = page.locator(".cnnlab-panel").count()
-        assert shown == {"01": 4, "02": 5}[key]
+        assert shown == {"01": 4, "02": 5, "03": 10}[key]
         assert page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
 
 
@@ -179,6 +180,20 @@ def test_the_lost_values_of_notebook_2_change_nothing(pages):
     lab.type_number(panel, "fc_weight[0]", "2.5")
     lab.type_number(panel, "fc_bias[0]", "-1.25")
     assert panel.locator("table.facts").text_content() == before
+
+
+@pytest.mark.parametrize("at, kind, rate", [(0, rise.Overshoot, 0.05), (2, rise.Misread, 0.5), (7, rise.Carried, 0.03), (8, rise.Kink, 0.6)])
+def test_a_cause_of_notebook_3_is_diagnosed_once_it_is_predicted(pages, at, kind, rate):
+    panel, lesson = lab.panel(pages["03"], at), kind()
+    assert "Commit yourself" in lab.picture_text(panel)
+    panel.get_by_label("it rises").check()
+    lab.settle(panel)
+    lab.drag(panel, "learning rate η", rate)
+    state = {name: text if name in ("guess", "trained", "label", "optimizer") else float(text) for name, text in lab.shown(panel).items()}
+    found = lesson.diagnosis(state | {"taken": int(state.get("taken", 0))})
+    text = " ".join(lab.picture_text(panel).split())
+    assert " ".join(found.verdict.split()) in text
+    assert f"loss {board(number(found.before))} → {board(number(found.after))}" in text
 
 
 def test_a_prediction_is_answered_only_after_the_commitment(pages):
