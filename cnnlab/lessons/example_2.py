@@ -11,11 +11,12 @@ from ..examples import example_2, example_2_step_by_step, twin
 from ..gradients import losses_after
 from ..ledger import run
 from ..mistakes import MISTAKES, planted
-from ..panel import Choice, Group, Lesson, Panel, Slider, View
+from ..panel import Choice, Group, Panel, Slider, View
 from ..quiz import Feedback, check
 from ..show.board import frame
 from ..show.chart import Axis, Chart, nice_top
 from ..show.page import Page, facts, tag
+from .base import Lesson
 from .predict import Option, predict
 from .step import StepLesson, change, lines, numbers, weight_sliders
 

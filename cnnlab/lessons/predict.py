@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from ..panel import Button, Choice, Group, Lesson, Panel, View
+from ..panel import Button, Choice, Group, Panel, View
 from ..show.page import tag
+from .base import Lesson
 
 
 @dataclass(frozen=True)

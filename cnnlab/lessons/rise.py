@@ -19,10 +19,11 @@ from ..mistakes import ALL, planted
 from ..ops import (AddBias, AveragePool, Correlate, Flatten, FullyConnected, HalfSquaredError, ReLU, SoftmaxCrossEntropy,
                    Tanh)
 from ..optimizers import OPTIMIZERS, started
-from ..panel import Choice, Group, Lesson, Panel, Slider, View
+from ..panel import Choice, Group, Panel, Slider, View
 from ..show.board import frame
 from ..show.chart import Axis, Chart, nice_top
 from ..show.page import Page, facts, tag
+from .base import Lesson
 
 UNSEEN = ("relu", "overwrite", "unflipped", "images")  # no mistake of a gradient that this one-picture network trains with
 LAYERS = ("kernel", "kernel_bias", "fc_weight", "fc_bias")

@@ -8,11 +8,12 @@ import numpy as np
 from ..arithmetic import board, number
 from ..explanation import label
 from ..ledger import run
-from ..panel import Button, Group, Lesson, Slider, View
+from ..panel import Button, Group, Slider, View
 from ..show.board import Board, Moment, frame, micro_steps, worked
 from ..show.chart import Axis, Chart, nice_top
 from ..show.page import Page, facts, tag
 from ..show.words import says
+from .base import Lesson
 
 FARTHEST = 1000.0  # a parameter beyond this has nothing left to show: training stops and says so
 
