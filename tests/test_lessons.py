@@ -303,6 +303,24 @@ def test_where_sharing_starts_to_hurt(network, about):
     assert rise.diagnose(rise.ALONE, learning_rate=0.1).threshold is None
 
 
+def test_a_unit_that_dies_stays_dead():
+    panel = rise.kink()
+    panel.set("guess", "rises")
+    panel.set("network", "off")
+    assert "the unit is dead" in words(panel) and "It rises" in words(panel)
+    given = panel.lesson.diagnosis(panel.state).case.ledger.after()
+    for _ in range(3):  # no step brings it back
+        ledger = run(rise.DYING.recipe, **given)
+        given = ledger.after()
+        assert float(ledger["relu"].item()) == 0 and not np.any(ledger["d_kernel"])
+
+
+def test_the_proof_holds_line_by_line():
+    for line in rise.proof().text.splitlines()[1:5]:
+        before, after = (float(part.replace("−", "-")) for part in re.search(r": (\S+) → (\S+);", line).groups())
+        assert after > before or line.startswith("a,")  # g < 0 here, so a shrinks
+
+
 def test_ten_thousand_networks_try_and_fail():
     assert "not one step raised the loss" in rise.try_to_raise(count=2000).text
 

@@ -66,6 +66,8 @@ SIX = ours("Six pictures", classifier(), LAYERS, **ALONE.given | {
 DOORSTEP = ours("A unit on the doorstep", Recipe(
     conv_sum=Correlate("image", "kernel"), conv=AddBias("conv_sum", "bias"), relu=ReLU("conv"), loss=HalfSquaredError("relu", "target")),
     ("kernel", "bias"), image=[[2.0, 1.0, 1.0]], kernel=[[-0.5, 0.8]], bias=0.1, target=[[0.0, 2.0]], learning_rate=0.3)
+DYING = ours("A unit that dies", DOORSTEP.forward, ("kernel", "bias"), image=example_1.given["image"], kernel=example_1.given["kernel"],
+             bias=1.5, target=[[4.0]], learning_rate=0.35)
 VALLEY = ours("A valley", Recipe(output=FullyConnected("image", "weight"), loss=HalfSquaredError("output", "target")), ("weight",),
               image=[[3.0, 0.0], [0.0, 1.0]], weight=[[1.0, 4.0]], target=[[0.0], [0.0]], learning_rate=0.2)
 
@@ -402,16 +404,21 @@ class Kink(Rise):
 
     title = "A kink crossed"
     rate = Slider("learning_rate", "learning rate η", 0.0, 1.0, 0.005, 0.35)
-    more = (Group("The second position’s target", Slider("target", "target[0,1]", 0.0, 4.0, 0.1, 2.0)),)
+    networks = {"on": DOORSTEP, "off": DYING}
+    more = (Group("The network", Choice("network", "unit", (("on", "one that switches on"), ("off", "one that dies")), "on")),)
 
     def diagnosis(self, state):
-        return diagnose(DOORSTEP, learning_rate=state["learning_rate"], target=[[0.0, state["target"]]])
+        return diagnose(self.networks[state["network"]], learning_rate=state["learning_rate"])
 
     def extra(self, state, found):
-        before, after = (run(DOORSTEP.forward, **each) for each in (found.case.given, found.case.ledger.after()))
-        rows = [(f"conv[0,{at}]", board(number(before["conv"][0, at])), board(number(after["conv"][0, at])),
-                 "switches" if (before["conv"][0, at] > 0) != (after["conv"][0, at] > 0) else "stays") for at in (0, 1)]
-        return [facts("Before ReLU", ("unit", "before", "after", "ReLU"), rows)]
+        example, again = self.networks[state["network"]], found.case.ledger.after()
+        before, after = (run(example.recipe, **each)["conv"].ravel() for each in (found.case.given, again))
+        rows = [(f"unit {at}", board(number(old)), board(number(new)), "switches" if (old > 0) != (new > 0) else "stays")
+                for at, (old, new) in enumerate(zip(before, after))]
+        pull = max(float(np.abs(run(example.recipe, **again)[f"d_{name}"]).max()) for name in example.parameters)
+        said = "Every gradient of the next step is 0: the unit is dead, and no step brings it back." if pull == 0 else \
+            f"The largest gradient of the next step is {board(number(pull))}: it goes on learning."
+        return [facts("Before ReLU", ("unit", "before the step", "after", "ReLU"), rows), tag("p", said)]
 
 
 # ---- static pages ----------------------------------------------------------------------------
@@ -427,6 +434,35 @@ def networks() -> Page:
     text = "\n".join(f"{cause}: {network} ({status}); loss = {board(number(run(example.forward, **example.given)['loss']))}"
                      for (cause, network, status), example in zip(rows, (example_1, example_2, twin, VALLEY, TWO, THREE, SIX, DOORSTEP)))
     return Page(facts("The networks", ("cause", "network", "numbers"), rows), text)
+
+
+def proof() -> Page:
+    """Why no step raises example 2's loss, each line of the proof with its numbers."""
+    before = example_2.run()
+    after = run(example_2.forward, **before.after())
+    g, g_after = (float(each["fc_weight"][0, 0] - each["fc_weight"][1, 0]) for each in (before, after))
+    a, a_after = (float(each["relu"].item()) for each in (before, after))
+    beta, beta_after = (float(each["fc_bias"][0] - each["fc_bias"][1]) for each in (before, after))
+    lead, lead_after = g * a + beta, g_after * a_after + beta_after
+    rows = [
+        ("the lead m = g·a + β", times(g, a, beta), "the loss is ln(1 + e⁻ᵐ), which falls as m grows"),
+        ("β, the gap of the class biases", moved(beta, beta_after), "it grows by 2η(1 − p), never less than 0"),
+        ("g, the gap of the class weights", moved(g, g_after), "it grows by 2η(1 − p)·a, never less than 0, as ReLU’s a is not"),
+        ("a, the number after ReLU", moved(a, a_after), "it moves the way g asks: down where g < 0, though not below 0"),
+        ("g·a", moved(g * a, g_after * a_after), "it never falls: g < 0 and a shrinks, or g ≥ 0 and both grow"),
+        ("the lead after the step", times(g_after, a_after, beta_after), f"so m grows, here by {board(number(lead_after - lead))}"),
+        ("the loss", moved(float(before["loss"]), float(after["loss"])), "and the loss falls"),
+    ]
+    return Page(facts("The proof, beside the numbers of example 2", ("quantity", "before → after", "why"), rows),
+                "\n".join(f"{name}: {numbers}; {why}" for name, numbers, why in rows))
+
+
+def times(g, a, beta) -> str:
+    return f"{board(number(g))}×{board(number(a))} + {board(number(beta))} ≈ {board(number(g * a + beta))}"
+
+
+def moved(before, after) -> str:
+    return f"{board(number(before))} → {board(number(after))}"
 
 
 def try_to_raise(count=10_000, seed=2026) -> Page:

@@ -189,7 +189,8 @@ def test_a_cause_of_notebook_3_is_diagnosed_once_it_is_predicted(pages, at, kind
     panel.get_by_label("it rises").check()
     lab.settle(panel)
     lab.drag(panel, "learning rate η", rate)
-    state = {name: text if name in ("guess", "trained", "label", "optimizer") else float(text) for name, text in lab.shown(panel).items()}
+    chosen = ("guess", "trained", "label", "optimizer", "network")
+    state = {name: text if name in chosen else float(text) for name, text in lab.shown(panel).items()}
     found = lesson.diagnosis(state | {"taken": int(state.get("taken", 0))})
     text = " ".join(lab.picture_text(panel).split())
     assert " ".join(found.verdict.split()) in text
