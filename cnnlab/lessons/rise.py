@@ -62,7 +62,7 @@ THREE = ours("Three classes", classifier(), LAYERS, **ALONE.given | {
     "kernel": pictures([[-1.0, 0.7], [0.3, -0.2]]), "fc_weight": [[-1.2], [1.0], [2.9]], "fc_bias": [1.9, -1.9, -2.9], "label": [1]})
 SIX = ours("Six pictures", classifier(), LAYERS, **ALONE.given | {
     "image": pictures(FIRST, [[0.4, 0.9], [0.5, 0.2]], [[0.9, 0.1], [0.7, 0.3]], [[0.1, 0.2], [0.9, 0.8]], [[0.7, 0.6], [0.2, 0.9]], [[0.3, 0.3], [0.1, 1.0]]),
-    "label": [0, 1, 0, 1, 0, 1], "learning_rate": 1.0})
+    "label": [0, 0, 0, 1, 1, 1], "learning_rate": 0.1})
 DOORSTEP = ours("A unit on the doorstep", Recipe(
     conv_sum=Correlate("image", "kernel"), conv=AddBias("conv_sum", "bias"), relu=ReLU("conv"), loss=HalfSquaredError("relu", "target")),
     ("kernel", "bias"), image=[[2.0, 1.0, 1.0]], kernel=[[-0.5, 0.8]], bias=0.1, target=[[0.0, 2.0]], learning_rate=0.3)
@@ -312,8 +312,8 @@ class MiniBatch(Rise):
     """Cause 6: a step for a few samples, judged on all of them."""
 
     title = "A mini-batch, judged on the whole set"
-    rate = Slider("learning_rate", "learning rate η", 0.0, 2.0, 0.01, 0.3)
-    more = (Group("The batch", Slider("size", "samples in a batch", 1, 6, 1, 2), Slider("batch", "batch number", 0, 19, 1, 1)),)
+    rate = Slider("learning_rate", "learning rate η", 0.0, 1.0, 0.01, 0.1)
+    more = (Group("The batch", Slider("size", "samples in a batch", 1, 6, 1, 2), Slider("batch", "batch number", 0, 19, 1, 5)),)
 
     def limits(self, state):
         return {"batch": (0, comb(6, state["size"]) - 1)}
@@ -337,9 +337,10 @@ class MiniBatch(Rise):
         room = 0.1 * (high - low)
         chart = Chart(Axis("batch number", -0.5, len(changes) - 0.5), Axis("change of the whole set’s loss", low - room, high + room))
         rises = sum(change > 1e-12 for change in changes)
-        text = f"{rises} of {len(changes)} batches raise the loss of the whole set; on average it changes by {signed(float(np.mean(changes)))}"
+        mean = float(np.mean(changes))
+        text = f"{rises} of {len(changes)} batches raise the loss of the whole set; on average (dashed) it changes by {signed(round(mean, 6))}"
         here = changes[state["batch"]]
-        drawn = chart.svg(text, chart.level(0, "no change"), chart.dots(enumerate(changes), 6), chart.here(state["batch"], here, signed(round(here, 4))))
+        drawn = chart.svg(text, chart.level(0, "no change"), chart.curve([(-0.5, mean), (len(changes) - 0.5, mean)], dash="9 6", width=2, color="#b3400a"), chart.dots(enumerate(changes), 6), chart.here(state["batch"], here, signed(round(here, 4))))
         return tag("figure", drawn, tag("figcaption", text + "."))
 
 
