@@ -303,12 +303,19 @@ def refuse_taken_port(number):
             raise CannotDo(f"port {number}: {problem.strerror.lower()}; {hint}") from problem
 
 
+NOTHING_FROM_OUTSIDE = [  # JupyterLab would look for news and for a newer version of itself
+    "--LabApp.news_url=None",
+    "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
+]
+
+
 def lab_arguments(folder, first, options):
     """JupyterLab's own arguments for opening one notebook of a folder."""
     return [
         f"--ServerApp.root_dir={folder.resolve()}",
         f"--LabApp.default_url=/lab/tree/{first}",
         "--ServerApp.jpserver_extensions={'cnnlab.fastsocket': True}",
+        *NOTHING_FROM_OUTSIDE,
         *(port_arguments(options.port) if options.port else []),
         *(["--no-browser"] if options.no_browser else []),
         *(["--allow-root"] if runs_as_root() else []),

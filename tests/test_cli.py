@@ -165,6 +165,7 @@ def test_open_copies_to_the_learners_folder_and_starts_with_the_first(suite, sta
     assert f"--ServerApp.root_dir={tmp_path / cli.LEARNERS_FOLDER}" in arguments
     assert f"--LabApp.default_url=/lab/tree/{FIRST}" in arguments
     assert "--ServerApp.jpserver_extensions={'cnnlab.fastsocket': True}" in arguments
+    assert set(cli.NOTHING_FROM_OUTSIDE) <= set(arguments)
     assert "--no-browser" not in arguments and not any("port" in argument for argument in arguments)
 
 
