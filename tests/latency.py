@@ -17,9 +17,9 @@ PNG may be decoded after that frame: this counts in interact's favour.)
 
 - one move:  the thumb moves by one value, is seen, rests for a moment, and moves again. Median and p95 of
              the time from input to shown.
-- drag:      60 mouse moves a second over the whole slider and back, so fast that the slider passes some 50
-             values a second. Frames shown per second, share of the values dragged over that were shown, and
-             their time from input to shown.
+- drag:      60 mouse moves a second, from pixel to pixel, over the whole slider and back, so fast that it
+             passes some 45 values a second. Frames shown per second, share of the values dragged over that
+             were shown, and their time from input to shown.
 
 The three take turns, round after round; a figure is the median over the rounds. It also prints what one
 update costs in Python, in this process. Exits with 1 if a target is missed.
@@ -47,7 +47,7 @@ from tests.browser import lab
 
 FAST_SOCKET = "cnnlab.fastsocket"
 TARGETS = {"panel": 0.40, "open": 0.22}  # of interact's median time
-PACE = 50  # values a second in a drag
+PACE = 48  # values a second in a drag
 FRAMES, SHARE, PYTHON_MS = 35, 0.85, 5.0
 
 INTERACT = """
@@ -175,13 +175,13 @@ class Bench:
         self.page.mouse.up()
         return spent
 
-    def drag(self, seconds: float) -> dict[str, float]:
+    def drag(self, values: int) -> dict[str, float]:
         """Frames a second, share of the values shown, and milliseconds to shown, over the slider and back."""
         self.start(0.02)
         self.clear()
-        steps = round(60 * seconds)
-        path = [0.02 + 0.96 * n / steps for n in range(1, steps + 1)]
-        lasted = self.mouse.move([self.place_on(share) for share in [*path, *reversed(path)]])
+        steps = round(60 * min(values, self.box[2] - 16) / PACE)
+        path = [self.place_on(0.02 + 0.96 * n / steps) for n in range(1, steps + 1)]
+        lasted = self.mouse.move([(round(x), round(y)) for x, y in [*path, *reversed(path)]])
         self.page.wait_for_timeout(800)
         self.page.mouse.up()
         inputs, frames = (self.page.evaluate(f"watch.{name}") for name in ("inputs", "frames"))
@@ -263,6 +263,13 @@ def find_slider(lesson: Lesson, name: str | None) -> Slider:
     return next(slider for slider in sliders if name in (None, slider.name))
 
 
+def fill_in(source: str, **values: object) -> str:
+    """The source with every NAME replaced by its value."""
+    for name, value in values.items():
+        source = source.replace(name, str(value))
+    return source
+
+
 def write_notebook(path: Path, source: str) -> None:
     """A notebook of one code cell, for the Python 3 kernel."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source.strip())])
@@ -291,9 +298,8 @@ def measure(lesson_name: str, slider_name: str | None, rounds: int, moves: int) 
     with ExitStack() as stack:
         enter = stack.enter_context
         folder, home, fast_home = (Path(enter(tempfile.TemporaryDirectory())) for _ in range(3))
-        source = INTERACT.replace("LOW", str(slider.low)).replace("HIGH", str(slider.high)).replace("STEP", str(slider.step))
-        write_notebook(folder / "interact.ipynb", source)
-        write_notebook(folder / "panel.ipynb", PANEL.replace("MODULE", module).replace("NAME", name))
+        write_notebook(folder / "interact.ipynb", fill_in(INTERACT, LOW=slider.low, HIGH=slider.high, STEP=slider.step))
+        write_notebook(folder / "panel.ipynb", fill_in(PANEL, MODULE=module, NAME=name))
         stock = enter(lab.server(folder, home))
         fast = enter(lab.server(folder, fast_home, extensions=(FAST_SOCKET,)))
         port = lab.free_port()
@@ -308,7 +314,7 @@ def measure(lesson_name: str, slider_name: str | None, rounds: int, moves: int) 
             for name, bench in benches.items():
                 spent = bench.one_move(moves)
                 run = {"median": statistics.median(spent), "p95": statistics.quantiles(spent, n=20)[-1]}
-                runs[name].append(run | bench.drag(values / PACE))
+                runs[name].append(run | bench.drag(values))
                 print(f"  {name:9}", {key: round(value, 2) for key, value in runs[name][-1].items()}, flush=True)
     return {name: {key: statistics.median(run[key] for run in done) for key in done[0]} for name, done in runs.items()}
 

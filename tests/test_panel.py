@@ -12,12 +12,14 @@ from ipywidgets.widgets.widget import _instances
 
 from cnnlab.panel import Button, Choice, Group, Lesson, Panel, Slider, View, read_number
 from tests.browser.toy import Toy
+from tests.latency import match
 
 
 class Sum(Lesson):
     """Two numbers and their sum; `double` doubles the first; a sum of exactly 10 cannot be shown."""
 
     title = "Two numbers"
+    style = "b { font-size: 2em }"
     controls = (
         Group("Numbers", Slider("a", "first number", -2, 2, 0.1, 0.5), Slider("b", "second number", 0, 10, 1, 3)),
         Group("More", Choice("sign", "sign", ((1, "plus"), (-1, "minus")), 1), Button("double", "Double")),
@@ -68,8 +70,8 @@ def test_numbers_that_a_learner_may_type(text, number):
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "abc", "1 000", "1.000,5", "1_000", "0x10", "--1", "1/0", "0/0", "1/2/3", "/2", "1/", "nan", "inf", "-inf",
-     "1e999", "1/1e-999", "0.5 km", "2*3", "__import__('os')", "٣", None, True, math.nan, math.inf],
+    ["", " ", "abc", "1 000", "1.000,5", "1_000", "0x10", "--1", "1/0", "0/0", "1/2/3", "/2", "1/", "nan", "inf",
+     "-inf", "1e999", "1/1e-999", "0.5 km", "2*3", "__import__('os')", "٣", None, True, math.nan, math.inf],
 )  # fmt: skip
 def test_everything_else_is_refused(text):
     with pytest.raises(ValueError, match="is not a"):
@@ -141,9 +143,9 @@ def test_the_next_good_move_clears_the_message(panel):
 
 def test_a_mistake_of_the_suite_is_raised_and_shown_and_changes_nothing(panel):
     before = panel.state, panel.html
-    for mistake in (lambda: panel.set("typo", 1), lambda: panel.press("typo"), lambda: panel.press("fail")):
+    for move, name in [("set", "typo"), ("press", "typo"), ("press", "fail")]:
         with pytest.raises(LookupError):
-            mistake()
+            panel.answer({"moves": [[move, name, 1]]})
         assert panel.message.startswith("A mistake in this panel: ")
         assert (panel.state, panel.html) == before
         page_agrees(panel)
@@ -157,9 +159,9 @@ def test_controls_that_share_a_name_or_a_value_outside_its_range_are_refused_at_
 
     with pytest.raises(ValueError, match="two controls share a name: a"):
         Panel(Twice())
-    for low, high, step, value in [(1, 0, 0.1, 0.5), (0, 1, 0, 0.5), (0, 1, -0.1, 0.5), (0, 1, 0.1, 2), (0, 1, 0.1, math.nan)]:
+    for numbers in [(1, 0, 0.1, 0.5), (0, 1, 0, 0.5), (0, 1, -0.1, 0.5), (0, 1, 0.1, 2), (0, 1, 0.1, math.nan)]:
         with pytest.raises(ValueError, match="needs low < high"):
-            Slider("a", "first number", low, high, step, value)
+            Slider("a", "first number", *numbers)
 
 
 # What is shown
@@ -220,8 +222,8 @@ def test_the_browser_is_told_every_control_as_json():
     kinds = [control["kind"] for group in sheet["groups"] for control in group["controls"]]
     assert kinds == ["slider"] * 7 + ["choice", "button"]
     assert [group["columns"] for group in sheet["groups"]] == [2, 1, 1]
-    assert sheet["title"] == "A kernel on a small picture"
-    assert sheet["reset"] == "Reset to the document’s values"
+    assert (sheet["title"], sheet["reset"]) == ("A kernel on a small picture", "Reset to the document’s values")
+    assert Panel(Sum()).sheet["style"] == "b { font-size: 2em }"
 
 
 # What the browser asks for
@@ -294,6 +296,17 @@ def test_the_first_page_holds_the_present_state_for_a_window_that_opens_late(pan
     panel.set("a", 0.25)
     assert panel.get_state(["page"])["page"]["values"]["a"] == "0.25"
     assert panel.get_state(["page"])["page"]["html"] == "<b>3.25</b>"
+
+
+# What the benchmark makes of what it saw
+
+
+def test_a_shown_value_is_matched_with_its_newest_input_and_only_once():
+    inputs = [[0.1, 10], [0.2, 20], [0.1, 30], [0.3, 40], [0.1, 90]]
+    assert match(inputs, [[0.1, 50], [0.3, 60]]) == [20, 20]  # 0.1 from 30 on; 0.2 was never shown
+    assert match(inputs, [[0.1, 15], [0.1, 50]]) == [5, 20]
+    assert match(inputs, [[0.3, 60], [0.1, 70]]) == [20]  # the input of 0.1 at 90 comes too late for 70
+    assert match(inputs, [[0.4, 60]]) == []
 
 
 # A thousand moves

@@ -76,11 +76,12 @@ function draw(model, el, wire) {
   const picture = make("div", { class: "cnnlab-picture" })
   const message = make("p", { class: "cnnlab-message", id: `${id}-message`, role: "alert" })
   const spoken = make("p", { class: "cnnlab-spoken", role: "status" })
-  const reset = make("div", {}, make("button", { type: "button", class: "cnnlab-reset", "data-reset": "" }, sheet.reset), message)
+  const reset = make("button", { type: "button", class: "cnnlab-reset", "data-reset": "" }, sheet.reset)
+  const end = make("div", {}, reset, message)
   const groups = sheet.groups.map(group => drawGroup(group, id, controls))
-  const column = make("div", { class: "cnnlab-controls" }, groups, reset)
-  const root = make("section", { class: "cnnlab-panel", "aria-label": sheet.title || "Panel" }, make("style", {}, sheet.style),
-    make("div", { class: "cnnlab-columns" }, column, picture), spoken)
+  const column = make("div", { class: "cnnlab-controls" }, groups, end)
+  const root = make("section", { class: "cnnlab-panel", "aria-label": sheet.title || "Panel" },
+    make("style", {}, sheet.style), make("div", { class: "cnnlab-columns" }, column, picture), spoken)
   let reading
 
   function show(page) {
@@ -99,7 +100,7 @@ function draw(model, el, wire) {
   function say(text, about) {
     if (text === message.textContent) return
     message.textContent = text
-    ;(controls.get(about)?.box ?? reset).append(message)
+    ;(controls.get(about)?.box ?? end).append(message)
   }
 
   /** Tests wait for this attribute to go. */
@@ -144,7 +145,8 @@ function draw(model, el, wire) {
   })
   root.addEventListener("click", ({ target }) => act(target, wire))
   picture.addEventListener("keydown", event => {
-    if (event.shiftKey || !["Enter", " "].includes(event.key) || event.target.matches("button, a, summary, input")) return
+    const native = event.target.matches("button, a, summary, input") // has a click of its own for these keys
+    if (native || event.shiftKey || !["Enter", " "].includes(event.key)) return
     event.preventDefault() // Space would scroll the page
     act(event.target, wire)
   })
@@ -199,12 +201,18 @@ const DRAW = {
     const range = make("input", { type: "range", id, step, "data-name": name })
     const field = make("input", { type: "text", autocomplete: "off", spellcheck: "false", "data-name": name,
       "aria-label": `${label}, as a number` })
-    const box = make("div", { class: "cnnlab-slider" }, make("label", { for: id }, label), field, range, make("small", {}, hint))
+    const box = make("div", { class: "cnnlab-slider" },
+      make("label", { for: id }, label), field, range, make("small", {}, hint))
+    let last
     const show = (value, [least, most] = [low, high], refused = false) => {
+      const now = `${value} ${least} ${most} ${refused}`
+      if (now === last && field.value === field.dataset.shown) return // to set a range anew is to paint it anew
+      last = now
       Object.assign(range, { min: least, max: most, value }) // at its end if training took the value out of it
       range.setAttribute("aria-valuetext", short(value))
-      const typing = field.matches(":focus") && ![field.dataset.shown, field.dataset.sent].includes(field.value)
-      const kept = typing || (refused && field.value === field.dataset.sent) // refused text stays, to be mended
+      const { shown, sent } = field.dataset
+      const typing = field.matches(":focus") && field.value !== shown && field.value !== sent
+      const kept = typing || (refused && field.value === sent) // refused text stays, to be mended
       field.dataset.shown = short(value)
       field.title = value
       if (!kept) field.value = short(value)
@@ -222,8 +230,9 @@ const DRAW = {
 
   choice({ name, label, options, hint }, id, message, shows) {
     const radios = options.map(([value]) => make("input", { type: "radio", name: id, value, "data-name": name }))
+    const drawn = radios.map((radio, i) => make("label", {}, radio, options[i][1]))
     const box = make("div", { class: "cnnlab-choice", role: "radiogroup", "aria-label": label },
-      make("span", {}, label), radios.map((radio, i) => make("label", {}, radio, options[i][1])), make("small", {}, hint))
+      make("span", {}, label), drawn, make("small", {}, hint))
     const show = value => { for (const radio of radios) radio.checked = radio.value === value }
     shows.set(name, { box, show })
     return box

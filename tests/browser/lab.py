@@ -162,7 +162,8 @@ def panel(page: Page, n: int = 0) -> Locator:
     found = page.locator(".cnnlab-panel").nth(n)
     found.wait_for(timeout=30_000)
     found.scroll_into_view_if_needed()
-    expect(found.locator(".cnnlab-picture")).not_to_have_text("", use_inner_text=True)  # JupyterLab hides what is off screen
+    drawn = found.locator(".cnnlab-picture")  # JupyterLab draws nothing that is off screen
+    expect(drawn).not_to_have_text("", use_inner_text=True)
     return found
 
 
@@ -245,11 +246,9 @@ def screenshot(target: Locator | Page, path: Path | str) -> None:
         target.screenshot(path=str(path))
         return
     size = target.page.viewport_size
-    target.page.set_viewport_size({**size, "height": max(size["height"], round(target.bounding_box()["height"]) + 250)})
+    height = round(target.bounding_box()["height"]) + 250
+    target.page.set_viewport_size({**size, "height": max(size["height"], height)})
     target.scroll_into_view_if_needed()
     target.page.wait_for_timeout(300)
     target.screenshot(path=str(path))
     target.page.set_viewport_size(size)
-
-
-__all__ = [name for name in dir() if not name.startswith("_")]
