@@ -1,6 +1,6 @@
 """How long a slider's move takes to the screen: the usual `interact` against a panel.
 
-    python -m tests.latency [--lesson MODULE:NAME] [--slider NAME] [--rounds N]
+    python -m tests.latency [--lesson MODULE:NAME --slider NAME] [--rounds N]      (notebook 01's main panel, if not told)
 
 In a real JupyterLab in Chromium, for the same page (four weights, a bias, a learning rate; a heat map, a
 curve, a line of arithmetic), in the same run on the same machine:
@@ -289,7 +289,7 @@ def python_cost(lesson: Lesson, slider: Slider, times: int = 300) -> float:
     return statistics.median(spent)
 
 
-def measure(lesson_name: str, slider_name: str | None, rounds: int, moves: int) -> dict[str, dict[str, float]]:
+def measure(lesson_name: str, slider_name: str, rounds: int, moves: int) -> dict[str, dict[str, float]]:
     """The table: for each of the three, its figures by name."""
     lesson = find(lesson_name)
     slider = find_slider(lesson, slider_name)
@@ -339,8 +339,8 @@ def report(table: dict[str, dict[str, float]], cost: float) -> list[str]:
 
 def main() -> int:
     options = argparse.ArgumentParser(prog="python -m tests.latency", description=__doc__.split("\n")[0])
-    options.add_argument("--lesson", default="tests.browser.toy:Toy", help="MODULE:NAME of the lesson in the panel")
-    options.add_argument("--slider", help="name of the slider to move; the lesson's first if not given")
+    options.add_argument("--lesson", default="cnnlab.lessons.example_1:Walk", help="MODULE:NAME of the lesson in the panel")
+    options.add_argument("--slider", default="kernel[0,0]", help="name of the slider to move")
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--moves", type=int, default=40, help="single moves a round")
     chosen = options.parse_args()
