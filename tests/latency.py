@@ -257,10 +257,10 @@ def find(lesson: str) -> Lesson:
     return found() if isinstance(found, type) else found
 
 
-def find_slider(lesson: Lesson, name: str | None) -> Slider:
-    """The slider of this name, or else the lesson's first."""
+def find_slider(lesson: Lesson, name: str) -> Slider:
+    """The lesson's slider of this name."""
     sliders = [control for group in lesson.controls for control in group.controls if isinstance(control, Slider)]
-    return next(slider for slider in sliders if name in (None, slider.name))
+    return next(slider for slider in sliders if name == slider.name)
 
 
 def fill_in(source: str, **values: object) -> str:

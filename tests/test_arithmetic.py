@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnnlab import (AddBias, AveragePool, BiasGradient, Correlate, CrossEntropyGradient, Descend, Exponential,
+from cnnlab import (AddBias, AveragePool, BiasGradient, CrossEntropyGradient, Descend, Exponential,
                     FullyConnected,
                     HalfSquaredError, MaxPool, Recipe, ReLU, ReLUGradient, Sigmoid, Softmax, Tanh, run)
 from cnnlab.arithmetic import (BOARD, FUNCTIONS, PYTHON, Irrational, board, evaluate, exact, number, parse,

@@ -431,9 +431,9 @@ def networks() -> Page:
             ("2 misread, 4 slip", "D2’s example 2", "printed and chosen, as in notebook 02"),
             ("3 wrong gradient", "the twin of example 2", "chosen"),
             *((cause, example.title, "chosen") for cause, example in (
-                ("1 in two dimensions", VALLEY), ("5 sharing", TWO), ("5 sharing", THREE), ("6 mini-batch", SIX), ("8 kink", DOORSTEP)))]
+                ("1 in two dimensions", VALLEY), ("5 sharing", TWO), ("5 sharing", THREE), ("6 mini-batch", SIX), ("8 kink", DOORSTEP), ("8 kink", DYING)))]
     text = "\n".join(f"{cause}: {network} ({status}); loss = {board(number(run(example.forward, **example.given)['loss']))}"
-                     for (cause, network, status), example in zip(rows, (example_1, example_2, twin, VALLEY, TWO, THREE, SIX, DOORSTEP)))
+                     for (cause, network, status), example in zip(rows, (example_1, example_2, twin, VALLEY, TWO, THREE, SIX, DOORSTEP, DYING)))
     return Page(facts("The networks", ("cause", "network", "numbers"), rows), text)
 
 

@@ -108,7 +108,8 @@ class StepLesson(Lesson):
     def trained(self, state) -> dict:
         """The state after one more step. Raises ValueError where the numbers have run away."""
         ledger = self.ledger(state)
-        moved = {key: float(ledger.after()[name][index]) for key, (name, index) in self.entries.items()
+        after = ledger.after()
+        moved = {key: float(after[name][index]) for key, (name, index) in self.entries.items()
                  if name in self.example.parameters}
         self.refuse_runaway(moved, float(ledger["loss"]))
         origin = state["origin"] or {key: state[key] for key in moved if key in state}
