@@ -60,6 +60,16 @@ class Recipe(tuple):
         read = dict.fromkeys(name for line in self for name in line.operation.inputs)
         return tuple(name for name in read if name not in self.names)
 
+    @cached_property
+    def steps(self) -> tuple:
+        """(name, compute, names that it reads, line) of every line: what a run needs of it, found once."""
+        return tuple((line.name, line.operation.compute, line.operation.inputs, line) for line in self)
+
+    @cached_property
+    def carried(self) -> dict[str, str]:
+        """For every given number that a line updates, the name of that line."""
+        return {getattr(operation, operation.updates): name for name, operation in self if operation.updates}
+
     def check(self):
         made = {}
         for line in self:
@@ -141,11 +151,19 @@ def run(recipe, /, **given) -> "Ledger":
     recipe = recipe if isinstance(recipe, Recipe) else Recipe(*recipe)
     values = {name: as_given(name, value) for name, value in given.items()}
     check_given(recipe, values)
+    return record(recipe, values)
+
+
+def record(recipe, values) -> "Ledger":
+    """What `run` does once the given numbers are checked: for training, where they come from the ledger before.
+
+    `values` are read-only arrays of finite numbers, every one that the recipe reads. They are not copied.
+    """
+    values = dict(values)
     with np.errstate(over="raise", divide="raise", invalid="raise"):
-        for line in recipe:
-            name, operation = line
+        for name, compute, inputs, line in recipe.steps:
             try:
-                value = operation.compute(*[values[each] for each in operation.inputs])
+                value = compute(*[values[each] for each in inputs])
             except ValueError as problem:
                 raise refusal(line, problem, Ledger(recipe, values)) from problem
             except FloatingPointError as problem:
@@ -162,9 +180,8 @@ def replay(recipe, values) -> dict:
     For sweeps that run one recipe many times. NumPy's warnings stay as the caller has set them.
     """
     values = dict(values)
-    for line in recipe:
-        operation = line.operation
-        values[line.name] = operation.compute(*[values[name] for name in operation.inputs])
+    for name, compute, inputs, _ in recipe.steps:
+        values[name] = compute(*[values[each] for each in inputs])
     return values
 
 
@@ -260,11 +277,8 @@ class Ledger(Mapping):
 
     def after(self) -> dict[str, np.ndarray]:
         """The given numbers for the next step: every updated parameter has its new value."""
-        made = {name: self[name] for name in self if name not in self.recipe.names}
-        for line in self.recipe:
-            if line.operation.updates:
-                made[getattr(line.operation, line.operation.updates)] = self[line.name]
-        return made
+        made = {name: value for name, value in self.values_by_name.items() if name not in self.recipe.names}
+        return made | {name: self.values_by_name[line] for name, line in self.recipe.carried.items()}
 
 
 def full_index(name, value, index) -> tuple[int, ...]:

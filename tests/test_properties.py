@@ -201,7 +201,8 @@ def test_gradients_of_pooling_are_its_adjoints(case):
     values, common = case
     for pool, gradient in ((AveragePool, AveragePoolGradient), (MaxPool, MaxPoolGradient)):
         pooled = out(pool("v", **common), v=values)
-        d_values = out(gradient("y", "v", **common), y=noise(pooled), v=values)
+        taken = {"p": pooled} if pool is MaxPool else {}
+        d_values = out(gradient("y", "v", *taken, **common), y=noise(pooled), v=values, **taken)
         close((d_values * values).sum(), (pooled * noise(pooled)).sum(), pool.__name__)
         close(d_values.sum(), noise(pooled).sum(), "nothing is lost")
 
@@ -214,7 +215,7 @@ def test_under_max_pooling_one_cell_of_a_window_gets_its_gradient(case):
     for at in np.ndindex(pooled.shape):
         y = np.zeros(pooled.shape)
         y[at] = 1
-        d_values = out(MaxPoolGradient("y", "v", **common), y=y, v=values)
+        d_values = out(MaxPoolGradient("y", "v", "p", **common), y=y, v=values, p=pooled)
         assert d_values.sum() == (d_values == 1).sum() == 1 and values[d_values == 1] == pooled[at]
 
 

@@ -68,7 +68,7 @@ class PickWinners(Pooling):
 
     def compute(self, values, before):
         won = winners(self, before)
-        return np.take_along_axis(np.stack([seen for _, seen in self.shifts(values)]), won[None], axis=0)[0]
+        return np.take_along_axis(self.laid_out(values), won[None], axis=0)[0]
 
     def expand(self, index, values, before):
         return cell(self.values, *max(self.members(index, before), key=lambda at: before[at]))
@@ -76,7 +76,7 @@ class PickWinners(Pooling):
 
 def winners(operation, values) -> np.ndarray:
     """Which cell of its window each output takes, counted in reading order; the first of equal ones."""
-    return np.argmax(np.stack([seen for _, seen in operation.shifts(values)]), axis=0)
+    return np.argmax(operation.laid_out(values), axis=0)
 
 
 def states(operation: Operation, values) -> np.ndarray:

@@ -13,6 +13,7 @@ from math import prod
 
 import numpy as np
 
+from . import batches
 from .base import Name, Operation, add, cell, pair
 
 
@@ -32,6 +33,11 @@ class Geometry:
         return tuple((side + 2 * pad - size) // step + 1 for side, pad, size, step
                      in zip(self.images[2:], self.padding, self.kernels[2:], self.stride))
 
+    @property
+    def batch(self) -> bool:
+        """Whether the form is that of several images, (N, C, H, W), which `batches` works out faster."""
+        return self.axes == (4, 4)
+
     @cached_property
     def weights(self) -> int:
         """How many weights one kernel has: C * KH * KW."""
@@ -41,6 +47,17 @@ class Geometry:
     def output(self) -> tuple[int, ...]:
         """The shape of the result: no image axis for one image, no channel axis for one kernel."""
         return self.images[:1] * (self.axes[0] == 4) + self.kernels[:1] * (self.axes[1] == 4) + self.map
+
+    @cached_property
+    def reaching(self) -> tuple:
+        """For each image row y: (first output row whose kernel lies on y, last one, kernel row of the first).
+
+        Those are the rows i with 0 <= y + PH - i * stride < KH; the first is after the last where there are none.
+        """
+        high, down, top = self.kernels[2], self.stride[0], self.padding[0]
+        rows = [(max(0, -(-(y + top - high + 1) // down)), min(self.map[0] - 1, (y + top) // down))
+                for y in range(self.images[2])]
+        return tuple((first, last, y + top - first * down) for y, (first, last) in enumerate(rows))
 
     def image_cell(self, i, j, u, v):
         """(row, column) of the image cell under kernel cell (u, v) at output (i, j); None in the padding."""
@@ -135,6 +152,8 @@ class Correlate(Sliding):
 
     def compute(self, image, kernel):
         geometry = self.geometry(image, kernel)
+        if geometry.batch:
+            return batches.correlate(image, kernel, geometry)
         sums = kernel.reshape(-1, geometry.weights) @ columns(image, geometry)
         return sums.reshape(geometry.output)
 
@@ -200,6 +219,8 @@ class KernelGradient(Sliding):
 
     def compute(self, image, d_output, kernel):
         geometry = self.geometry(image, kernel)
+        if geometry.batch:
+            return batches.kernel_gradient(image, d_output, geometry)
         d_maps = d_output.reshape(geometry.images[0], geometry.kernels[0], -1)
         return (d_maps @ columns(image, geometry).transpose(0, 2, 1)).sum(axis=0).reshape(kernel.shape)
 
@@ -229,6 +250,8 @@ class TransposedCorrelate(Sliding):
 
     def compute(self, d_output, kernel, image):
         geometry = self.geometry(image, kernel)
+        if geometry.batch:
+            return batches.image_gradient(d_output, kernel, geometry)
         (down, right), (top, left), (height, width) = geometry.stride, geometry.padding, geometry.map
         n, c, h, w = geometry.images
         d_columns = kernel.reshape(-1, geometry.weights).T @ d_output.reshape(n, geometry.kernels[0], -1)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from . import batches
 from .base import Name, Operation, add, cell
 
 
@@ -36,7 +37,10 @@ class AddBias(Operation):
     bias: Name
 
     def compute(self, values, bias):
-        return values + bias.reshape(bias_shape(values, bias, (self.values, self.bias)))
+        shape = bias_shape(values, bias, (self.values, self.bias))
+        if values.ndim == 4 and shape and batches.is_innermost(values):
+            return batches.add_bias(values, bias)
+        return values + bias.reshape(shape)
 
     def expand(self, index, values, bias):
         channel = (index[channel_axis(values)],) if bias.ndim else ()
@@ -61,6 +65,8 @@ class BiasGradient(Operation):
     def compute(self, d_output, bias):
         if bias.ndim == 0:
             return d_output.sum()
+        if d_output.ndim == 4:
+            return np.einsum("nchw->c", d_output)  # a third of the time of `sum`
         shared = tuple(axis for axis in range(d_output.ndim) if axis - d_output.ndim != channel_axis(d_output))
         return d_output.sum(axis=shared)
 
@@ -121,7 +127,7 @@ class Flatten(Operation):
     values: Name
 
     def compute(self, values):
-        return values.reshape(values.shape[0], -1) if values.ndim == 4 else values.reshape(-1)
+        return batches.flattened(values) if values.ndim == 4 else values.reshape(-1)
 
     def expand(self, index, values):
         rest = np.unravel_index(index[-1], values.shape[1:] if values.ndim == 4 else values.shape)
@@ -142,7 +148,8 @@ class Unflatten(Operation):
     values: Name
 
     def compute(self, d_output, values):
-        return d_output.reshape(values.shape)
+        d_values = d_output.reshape(values.shape)
+        return batches.laid_like(values, d_values) if values.ndim == 4 else d_values
 
     def expand(self, index, d_output, values):
         flat = np.ravel_multi_index(index[1:], values.shape[1:]) if values.ndim == 4 else \
@@ -163,7 +170,7 @@ class FullyConnected(Operation):
 
     def compute(self, values, weight):
         self.check(values, weight)
-        return values @ weight.T
+        return (weight @ values.T).T  # images stay innermost in memory, see `batches`
 
     def check(self, values, weight):
         if weight.ndim != 2 or values.ndim not in (1, 2) or weight.shape[1] != values.shape[-1]:
@@ -213,7 +220,7 @@ class FullyConnectedTransposed(Operation):
     weight: Name
 
     def compute(self, d_output, weight):
-        return d_output @ weight
+        return (weight.T @ d_output.T).T
 
     def expand(self, index, d_output, weight):
         return add(f"{cell(self.d_output, *index[:-1], o)}*{cell(self.weight, o, index[-1])}"

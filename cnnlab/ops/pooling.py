@@ -1,10 +1,45 @@
 """Max- and average-pooling: a window slides over each map, and one number stands for it."""
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache, reduce
 
 import numpy as np
 
 from .base import Name, Operation, add, cell, pair
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Where the windows lie on a map."""
+
+    rows: range     # where the windows of each row of outputs start
+    columns: range
+    size: tuple[int, int]
+
+    @cached_property
+    def cuts(self) -> tuple:
+        """For each position in the window, in reading order: the index of the cells that lie there."""
+        return tuple((..., slice(u, u + self.rows[-1] + 1, self.rows.step), slice(v, v + self.columns[-1] + 1, self.columns.step))
+                     for u, v in np.ndindex(*self.size))
+
+    @cached_property
+    def apart(self) -> bool:
+        """Whether no two windows share a cell."""
+        return self.rows.step >= self.size[0] and self.columns.step >= self.size[1]
+
+    def cover(self, shape) -> bool:
+        """Whether each cell of maps of this shape lies in exactly one window."""
+        return self.apart and shape[-2:] == (len(self.rows) * self.size[0], len(self.columns) * self.size[1])
+
+
+@lru_cache(maxsize=512, typed=True)  # the same shapes come back at every step
+def fit(name, shape, size, stride) -> Windows:
+    """The windows on maps of a shape. Raises ValueError where none fits."""
+    size = pair(size, "size", 1)
+    step = size if stride is None else pair(stride, "stride", 1)
+    if len(shape) < 2 or size[0] > shape[-2] or size[1] > shape[-1]:
+        raise ValueError(f"window {size} does not fit inside {name} {shape}")
+    return Windows(*(range(0, side - wide + 1, jump) for side, wide, jump in zip(shape[-2:], size, step)), size)
 
 
 class Pooling(Operation):
@@ -13,32 +48,25 @@ class Pooling(Operation):
     `stride=None` means as far as the window is wide, so that windows do not overlap.
     """
 
-    def windows(self, values):
-        """(starts of the rows, starts of the columns, window). Raises ValueError where none fits."""
-        size = pair(self.size, "size", 1)
-        step = size if self.stride is None else pair(self.stride, "stride", 1)
-        if values.ndim < 2 or size[0] > values.shape[-2] or size[1] > values.shape[-1]:
-            raise ValueError(f"window {size} does not fit inside {self.values} {values.shape}")
-        rows, columns = (range(0, side - wide + 1, jump)
-                         for side, wide, jump in zip(values.shape[-2:], size, step))
-        return rows, columns, size
+    def windows(self, values) -> Windows:
+        """The windows on these maps. Raises ValueError where none fits."""
+        return fit(self.values, values.shape, self.size, self.stride)
 
-    def shifts(self, values):
-        """Pairs ((u, v), a view of the cells at window position (u, v)), one for each cell of a window."""
-        rows, columns, size = self.windows(values)
-        for u, v in np.ndindex(*size):
-            yield (u, v), values[..., u:u + rows[-1] + 1:rows.step, v:v + columns[-1] + 1:columns.step]
+    def laid_out(self, values):
+        """(positions in a window, ..., H', W'): every window's cells along a new first axis."""
+        return np.stack([values[cut] for cut in self.windows(values).cuts])
 
     def members(self, index, values):
         """The indices of the cells in the window that makes the output cell at `index`, in reading order."""
-        rows, columns, size = self.windows(values)
-        return [(*index[:-2], rows[index[-2]] + u, columns[index[-1]] + v) for u, v in np.ndindex(*size)]
+        windows = self.windows(values)
+        return [(*index[:-2], windows.rows[index[-2]] + u, windows.columns[index[-1]] + v)
+                for u, v in np.ndindex(*windows.size)]
 
     def covering(self, index, values):
         """The output cells whose windows hold the input cell at `index`."""
-        rows, columns, size = self.windows(values)
-        for i, j in np.ndindex(len(rows), len(columns)):
-            if 0 <= index[-2] - rows[i] < size[0] and 0 <= index[-1] - columns[j] < size[1]:
+        windows = self.windows(values)
+        for i, j in np.ndindex(len(windows.rows), len(windows.columns)):
+            if 0 <= index[-2] - windows.rows[i] < windows.size[0] and 0 <= index[-1] - windows.columns[j] < windows.size[1]:
                 yield (*index[:-2], i, j)
 
     def settings(self) -> dict:
@@ -58,37 +86,53 @@ class MaxPool(Pooling):
     stride: int | tuple[int, int] | None = None
 
     def compute(self, values):
-        return np.maximum.reduce([seen for _, seen in self.shifts(values)])
+        windows = self.windows(values)
+        down, across = windows.cuts[::windows.size[1]], windows.cuts[:windows.size[1]]
+        tall = reduce(np.maximum, [values[..., rows, :] for _, rows, _ in down])
+        return reduce(np.maximum, [tall[..., columns] for _, _, columns in across])
 
     def expand(self, index, values):
         return f"max({', '.join(cell(self.values, *at) for at in self.members(index, values))})"
 
     def gradient(self, output, d_output):
-        yield self.values, MaxPoolGradient(d_output, self.values, **self.settings())
+        yield self.values, MaxPoolGradient(d_output, self.values, output, **self.settings())
 
 
 @dataclass(frozen=True)
 class MaxPoolGradient(Pooling):
     """d_values[y,x] = sum over the windows that (y, x) wins of d_out[i,j]
 
-    d_out, values -> the shape of values. The first cell in reading order wins a tie. Windows may overlap.
+    d_out, values, pooled (the window's maxima) -> the shape of values. The first cell in reading order wins a
+    tie. Windows may overlap.
     """
 
     d_output: Name
     values: Name
+    pooled: Name
     size: int | tuple[int, int] = 2
     stride: int | tuple[int, int] | None = None
 
-    def compute(self, d_output, values):
-        d_values, largest = np.zeros_like(values), np.maximum.reduce([seen for _, seen in self.shifts(values)])
-        taken = np.zeros(largest.shape, bool)
-        for (_, seen), (_, d_seen) in zip(self.shifts(values), self.shifts(d_values)):
-            wins = (seen == largest) & ~taken
-            d_seen += d_output * wins
-            taken |= wins
+    def compute(self, d_output, values, pooled):
+        windows = self.windows(values)
+        d_values = (np.empty_like if windows.cover(values.shape) else np.zeros_like)(values, d_output.dtype)
+        for cut, wins in zip(windows.cuts, self.winners(values, pooled, windows)):
+            if windows.apart:
+                np.multiply(d_output, wins, out=d_values[cut])
+            else:
+                d_values[cut] += d_output * wins
         return d_values
 
-    def expand(self, index, d_output, values):
+    @staticmethod
+    def winners(values, pooled, windows):
+        """For each position in the window: where its cell is the first one that holds the maximum."""
+        taken = None
+        for cut in windows.cuts[:-1]:
+            wins = values[cut] == pooled if taken is None else (values[cut] == pooled) > taken
+            taken = wins if taken is None else taken | wins
+            yield wins
+        yield np.ones_like(pooled, bool) if taken is None else ~taken
+
+    def expand(self, index, d_output, values, pooled):
         return add(f"{cell(self.d_output, *at)}*{int(self.winner(at, values) == tuple(index))}"
                    for at in self.covering(index, values))
 
@@ -109,8 +153,8 @@ class AveragePool(Pooling):
     stride: int | tuple[int, int] | None = None
 
     def compute(self, values):
-        seen = [seen for _, seen in self.shifts(values)]
-        return sum(seen) / len(seen)
+        cuts = self.windows(values).cuts
+        return sum(values[cut] for cut in cuts) / len(cuts)
 
     def expand(self, index, values):
         members = self.members(index, values)
@@ -133,9 +177,10 @@ class AveragePoolGradient(Pooling):
     stride: int | tuple[int, int] | None = None
 
     def compute(self, d_output, values):
-        d_values, cells = np.zeros_like(values), np.prod(pair(self.size, "size", 1))
-        for _, d_seen in self.shifts(d_values):
-            d_seen += d_output / cells
+        cuts, d_values = self.windows(values).cuts, np.zeros_like(values, d_output.dtype)
+        share = d_output / len(cuts)
+        for cut in cuts:
+            d_values[cut] += share
         return d_values
 
     def expand(self, index, d_output, values):
