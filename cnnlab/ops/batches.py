@@ -58,6 +58,9 @@ def product(first, second, out):
     OpenBLAS multiplies matrices of that size where they are and repacks larger ones: a seventh slower here.
     """
     step = max(1, SMALL // (first.shape[-2] * first.shape[-1]))
+    if step >= second.shape[-1]:
+        np.matmul(first, second, out=out)
+        return
     for start in range(0, second.shape[-1], step):
         part = slice(start, start + step)
         np.matmul(first, second[..., part], out=out[..., part])
@@ -108,7 +111,8 @@ def image_gradient(d_output, kernels, geometry):
     d_columns = d_columns.reshape(h, channels, wide, width, count)
     d_memory = np.zeros((h, channels, w + 2 * left, count), d_columns.dtype)
     for v in range(wide):
-        d_memory[:, :, v:v + right * width:right] += d_columns[:, :, v]
+        seen = d_memory[:, :, v:v + right * width:right]
+        np.add(seen, d_columns[:, :, v], out=seen)
     return readers(np.ascontiguousarray(d_memory[:, :, left:left + w]))
 
 
