@@ -23,6 +23,11 @@ def trials(recipe, values, moved) -> dict:
     `values` are the arrays that all trials share, `moved` stacks of the others, one entry a trial.
     NumPy's warnings stay as the caller has set them.
     """
+    return worked_out(recipe, values, moved)[0]
+
+
+def worked_out(recipe, values, moved) -> tuple[dict, dict]:
+    """(stacks of what depends on `moved`, all that the trials share)."""
     shared, stacks = dict(values), dict(moved)
     for name, operation in recipe:
         if any(each in stacks for each in operation.inputs):
@@ -30,7 +35,7 @@ def trials(recipe, values, moved) -> dict:
             stacks[name] = TOGETHER.get(type(operation), one_by_one)(operation, *read)
         else:
             shared[name] = operation.compute(*[shared[each] for each in operation.inputs])
-    return stacks
+    return stacks, shared
 
 
 def losses(recipe, values, moved, loss="loss") -> np.ndarray:
@@ -48,15 +53,15 @@ def losses(recipe, values, moved, loss="loss") -> np.ndarray:
 
 def cells(recipe, values, moved) -> int:
     """How many numbers one trial holds, those that a convolution lays out in columns included."""
-    one = trials(recipe, values, {name: stack[:1] for name, stack in moved.items()})
-    return sum(stack.size * weights_of(operation, one, values) for name, operation in recipe
+    one, shared = worked_out(recipe, values, {name: stack[:1] for name, stack in moved.items()})
+    return sum(stack.size * weights_of(operation, one, shared) for name, operation in recipe
                if (stack := one.get(name)) is not None) or 1
 
 
-def weights_of(operation, stacks, values) -> int:
+def weights_of(operation, stacks, shared) -> int:
     if not isinstance(operation, Correlate):
         return 1
-    kernel = stacks[operation.kernel][0] if operation.kernel in stacks else values[operation.kernel]
+    kernel = stacks[operation.kernel][0] if operation.kernel in stacks else shared[operation.kernel]
     return int(np.prod(kernel.shape[-3:])) if operation.image in stacks else 1
 
 

@@ -9,9 +9,9 @@ from functools import cached_property
 import autograd.numpy as anp
 import numpy as np
 
-from cnnlab import (Add, AddBias, AveragePool, Correlate, CrossEntropy, Exponential, Flatten, FullyConnected,
-                    HalfSquaredError, MaxPool, Products, Recipe, ReLU, Same, Sigmoid, Softmax,
-                    SoftmaxCrossEntropy, Tanh, Total, backward, run, update)
+from cnnlab import (Add, AddBias, AveragePool, Connect, Correlate, CrossEntropy, Dropout, Exponential, Flatten,
+                    FullyConnected, HalfSquaredError, MaxPool, Negate, Products, Recipe, ReLU, Same, Scale, ScaledTanh, Sigmoid,
+                    Softmax, SoftmaxCrossEntropy, SquaredDistance, SumPool, Tanh, Total, WeightPenalty, backward, run, update)
 from cnnlab.examples import example_1, example_2, example_2_step_by_step, twin
 
 
@@ -35,15 +35,15 @@ class Network:
 
     @cached_property
     def smooth(self) -> tuple[str, ...]:
-        """The given numbers that get a gradient: all but what the output is compared with."""
-        return tuple(name for name in self.forward.given if name not in ("label", "target"))
+        """The given numbers that get a gradient: all but what the output is compared with, and settings of a run."""
+        return tuple(name for name in self.forward.given if name not in ("label", "target", "kept", "keep", "strength"))
 
 
 def network(seed, shapes, parameters, **lines):
-    """A network whose numbers are drawn; labels are given as they are."""
+    """A network whose numbers are drawn; labels, lists and fractions are given as they are."""
     rng = np.random.default_rng(seed)
-    given = {name: rng.normal(size=shape) / 2 for name, shape in shapes.items() if name != "label"}
-    given |= {"label": shapes["label"]} if "label" in shapes else {}
+    given = {name: shape for name, shape in shapes.items() if name == "label" or isinstance(shape, list | float)}
+    given |= {name: rng.normal(size=shape) / 2 for name, shape in shapes.items() if name not in given}
     return Network(Recipe(**lines), tuple(parameters), given | {"learning_rate": 0.1})
 
 
@@ -115,6 +115,56 @@ NETWORKS = {
         first=Add("doubled", "again"),
         output=Add("first", "copy"),
         loss=HalfSquaredError("output", "target")),
+    # what stands there in training only: cells that are dropped, and a price on large weights
+    "regularized": network(
+        2, {"values": (3, 4), "weight": (5, 4), "bias": 5, "kept": [[1, 0, 1, 1, 0], [1, 1, 1, 1, 0], [0, 1, 0, 1, 1]],
+            "keep": 0.8, "fc_weight": (3, 5), "fc_bias": 3, "strength": 0.3, "label": [0, 2, 1]},
+        ["weight", "bias", "fc_weight", "fc_bias"],
+        hidden_sum=FullyConnected("values", "weight"),
+        hidden=AddBias("hidden_sum", "bias"),
+        relu=ReLU("hidden"),
+        dropped=Dropout("relu", "kept", "keep"),
+        fc_sum=FullyConnected("dropped", "fc_weight"),
+        logits=AddBias("fc_sum", "fc_bias"),
+        cost=SoftmaxCrossEntropy("logits", "label"),
+        weight_penalty=WeightPenalty("weight", "strength"),
+        fc_weight_penalty=WeightPenalty("fc_weight", "strength"),
+        cost_and_1=Add("cost", "weight_penalty"),
+        loss=Add("cost_and_1", "fc_weight_penalty")),
+    # LeNet-5 of 1998 in small: windows that overlap and that do not, a map that one connection alone leads to
+    "1998": network(
+        11, {"image": (2, 1, 5, 6), "c1_kernel": (3, 1, 2, 2), "c1_bias": 3, "s2_coefficient": 3, "s2_bias": 3,
+             "c3_kernel": (5, 2, 1), "c3_bias": 3, "s4_coefficient": 3, "s4_bias": 3, "prototypes": (4, 6),
+             "label": [3, 0]},
+        ["c1_kernel", "c1_bias", "s2_coefficient", "s2_bias", "c3_kernel", "c3_bias", "s4_coefficient", "s4_bias"],
+        c1_sum=Correlate("image", "c1_kernel"),
+        c1=AddBias("c1_sum", "c1_bias"),
+        c1_tanh=ScaledTanh("c1"),
+        s2_sum=SumPool("c1_tanh", size=2, stride=(1, 2)),
+        s2_scaled=Scale("s2_sum", "s2_coefficient"),
+        s2=AddBias("s2_scaled", "s2_bias"),
+        c3_connected=Connect("c3_kernel", ((2, 0), (1,), (0, 1))),
+        c3_sum=Correlate("s2", "c3_connected"),
+        c3=AddBias("c3_sum", "c3_bias"),
+        s4_sum=SumPool("c3", size=(1, 2)),
+        s4_scaled=Scale("s4_sum", "s4_coefficient"),
+        s4=AddBias("s4_scaled", "s4_bias"),
+        s4_tanh=ScaledTanh("s4"),
+        flat=Flatten("s4_tanh"),
+        output=SquaredDistance("flat", "prototypes"),
+        logits=Negate("output"),
+        loss=SoftmaxCrossEntropy("logits", "label")),
+    # one map, one coefficient, one row of values between two prototypes
+    "1998, one map": network(
+        12, {"image": (4, 5), "coefficient": (), "bias": (), "prototypes": (2, 4), "label": 1}, ["coefficient", "bias"],
+        summed=SumPool("image"),
+        scaled=Scale("summed", "coefficient"),
+        biased=AddBias("scaled", "bias"),
+        bent=ScaledTanh("biased"),
+        flat=Flatten("bent"),
+        output=SquaredDistance("flat", "prototypes"),
+        logits=Negate("output"),
+        loss=SoftmaxCrossEntropy("logits", "label")),
 }
 
 
@@ -157,6 +207,18 @@ def add_bias(values, bias):
     return values + (bias.reshape((-1, 1, 1)) if values.ndim > 2 and bias.ndim else bias)
 
 
+def scale(values, coefficient):
+    return values * (coefficient.reshape((-1, 1, 1)) if values.ndim > 2 and coefficient.ndim else coefficient)
+
+
+def connect(kernel, table):
+    """Slice after slice in the order of the table; zeros where the table names no input map."""
+    slices = iter(kernel)
+    found = [{c: next(slices) for c in row} for row in table]
+    channels = 1 + max(map(max, table))
+    return anp.array([[row.get(c, anp.zeros(kernel.shape[1:])) for c in range(channels)] for row in found])
+
+
 def softmax(logits):
     exponentials = anp.exp(logits)
     return exponentials / anp.sum(exponentials, axis=-1, keepdims=True)
@@ -179,6 +241,14 @@ INDEPENDENT = {
     FullyConnected: lambda values, weight: anp.dot(values, anp.transpose(weight)),
     Add: lambda first, second: first + second,
     Same: lambda values: values,
+    SumPool: lambda values, **settings: pool(values, take=anp.sum, **settings),
+    Scale: scale,
+    Connect: connect,
+    ScaledTanh: lambda values: 1.7159 * anp.tanh(2 * values / 3),
+    SquaredDistance: lambda values, prototypes: anp.sum((values[..., None, :] - prototypes) ** 2, axis=-1),
+    Negate: lambda values: -values,
+    Dropout: lambda values, kept, keep: values * kept / keep,
+    WeightPenalty: lambda weight, strength: strength * anp.sum(weight ** 2) / 2,
     Softmax: softmax,
     CrossEntropy: cross_entropy,
     SoftmaxCrossEntropy: lambda logits, label: cross_entropy(softmax(logits), label),
@@ -188,7 +258,7 @@ INDEPENDENT = {
 
 def settings(operation) -> dict:
     """What an operation has beside the names it reads: stride, padding, size."""
-    return {name: value for name, value in vars(operation).items() if name in ("stride", "padding", "size")}
+    return {name: value for name, value in vars(operation).items() if name in ("stride", "padding", "size", "table")}
 
 
 def independent_loss(forward, given):
