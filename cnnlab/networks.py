@@ -229,6 +229,7 @@ def renamed(lines, old, new) -> Recipe:
     """The recipe in which a value has another name."""
     made = []
     for name, operation in lines:
-        reads = {spot.name: new for spot in fields(operation) if spot.type is Name and getattr(operation, spot.name) == old}
+        reads = {spot.name: new for spot in fields(operation)
+                 if spot.type is Name and getattr(operation, spot.name) == old}
         made.append(Line(new if name == old else name, replace(operation, **reads)))
     return Recipe(*made)

@@ -11,13 +11,16 @@ from hypothesis import strategies as st
 
 from cnnlab import (AddBias, Correlate, FullyConnected, HalfSquaredError, LineError, MaxPool, Products, Recipe, ReLU,
                     Sigmoid, SoftmaxCrossEntropy, backward, stacks, update)
+from cnnlab.data import mnist
 from cnnlab.diagnosis import Step, check_gradient, diagnose, hessian_times, kinks, parts, sharpness, sweep
 from cnnlab.diagnosis.check import AGREES, KINK
 from cnnlab.diagnosis.kinks import held_kinks
+from cnnlab.diagnosis.verdict import counted
 from cnnlab.examples import example_1, example_2, example_2_step_by_step, twin
 from cnnlab.gradients import needed
 from cnnlab.ledger import replay
 from cnnlab.mistakes import planted
+from cnnlab.networks import lenet_5
 from tests import confusion
 from tests.networks import NETWORKS, independent_loss
 
@@ -215,7 +218,7 @@ def test_every_crossing_is_found():
 class Waves:
     """A step whose loss is a known function of the learning rate."""
 
-    fair_rates, before = 300, 0.0
+    fair_rates, is_large, before = 300, False, 0.0
 
     def __init__(self, function):
         self.losses = lambda rates: function(np.asarray(rates, float))
@@ -281,6 +284,30 @@ def test_a_channel_dies_only_where_it_is_off_everywhere():
     step = Step(recipe, {name: np.asarray(given[name], float) for name in recipe.given}, direction, 1.0)
     assert kinks(step).dead == ("relu[1]",)
     assert [kink.name for kink in kinks(step)] == ["relu[0,1]", "relu[1,1]", "relu[0,0]"]
+
+
+def test_a_switch_in_a_large_network_is_found_where_it_happens():
+    """LeNet-5 on a batch: only the first switches are looked for, and to nine digits; the rest are counted."""
+    digits = mnist(np.float64)
+    given = {name: np.asarray(value, float) for name, value in lenet_5.start(1).items()}
+    given |= {"image": digits.train_images[:32], "label": digits.train_labels[:32]}
+    slopes = replay(backward(lenet_5.forward, to=lenet_5.parameters), given)
+    step = Step(needed(lenet_5.forward), given, {name: -slopes[f"d_{name}"] for name in lenet_5.parameters}, 0.1)
+    found = kinks(step)
+    assert step.is_large and len(found) > 1000 > len(found.found) > 0
+    for kink in found:
+        sides = step.trials((np.array([-1e-7, 1e-7]) + kink.fraction) * step.learning_rate)
+        operation = step.recipe.names[kink.line].operation
+        states = [replay(Recipe(out=operation), {operation.inputs[0]: stack}) for stack in sides[operation.inputs[0]]]
+        assert isinstance(operation, MaxPool) or (states[0]["out"][kink.index] > 0) != (states[1]["out"][kink.index] > 0)
+    first = diagnose(lenet_5.forward, given | {"learning_rate": 0.1}, lenet_5.parameters).threshold
+    above = step.losses([0, first * (1 - 1e-8), first * (1 + 1e-8)])
+    assert above[1] < above[0] < above[2]
+
+
+def test_of_many_units_that_die_a_few_are_named():
+    assert counted(["a"]) == "a" and counted(list("abcd")) == "a, b, c, d"
+    assert counted([f"relu[{unit}]" for unit in range(88)]) == "relu[0], relu[1], relu[2] and 85 more"
 
 
 # The five kinds of correct step that do rise, and the one that cannot
@@ -587,6 +614,15 @@ def test_the_page_is_escaped_and_ranked():
     assert "<script" not in diagnose(example_1).html and "&" not in found.verdict
 
 
+@pytest.mark.parametrize("optimizer", ["gradient descent", "momentum", "Adam"])
+def test_a_step_that_leaves_the_range_of_numbers_has_a_verdict_too(optimizer):
+    found = diagnose(example_1, learning_rate=1e200, optimizer=optimizer)
+    assert found.cause == "overshoot" and found.after == np.inf == found.change and found.slope < 0
+    assert found.verdict.startswith("The loss rises from 15.125 beyond the largest number, 1.79769×10³⁰⁸, because the step "
+                                    "is too long: after it, line loss = HalfSquaredError(output, target): overflow")
+    assert "before: loss = 1/2×(4.5 − 10)² = 15.125" in found.text and found.html and set(found.arithmetic) == {"loss_before", "learning_rate"}
+
+
 def test_a_network_of_single_precision_is_diagnosed_too():
     given = {name: np.asarray(value, np.float32) for name, value in example_1.given.items()}
     assert diagnose(example_1.forward, given, example_1.parameters, learning_rate=0.08).cause == "overshoot"
@@ -597,7 +633,7 @@ def test_a_network_of_single_precision_is_diagnosed_too():
     (lambda: diagnose(example_2, noted={"konv": 1}), "noted: no line makes 'konv'; did you mean 'conv'?"),
     (lambda: diagnose(example_1, optimizer="adm"), "optimizer 'adm' is none of gradient descent, momentum, Adam"),
     (lambda: diagnose(example_1, gradient={"kernel": [1, 2, 3]}), r"gradient of kernel: \(3,\) does not fit \(2, 2\)"),
-    (lambda: diagnose(example_1, learning_rate=1e200), r"line loss = HalfSquaredError\(output, target\): overflow"),
+    (lambda: diagnose(example_1, learning_rate=1e308), r"line new_kernel = Descend\(.*\): overflow"),
     (lambda: diagnose(example_1, learning_rate=-1), r"line new_kernel = .* must be one number, and not negative"),
     (lambda: diagnose(example_1.forward, example_1.given), "diagnose: give an example, or a recipe, its numbers and the names"),
     (lambda: check_gradient(example_1.forward, example_1.given, {"weight": 1}), "the loss reads no given number named 'weight'")])

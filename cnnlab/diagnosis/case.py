@@ -149,7 +149,7 @@ class Case:
 
     @property
     def curvature(self) -> float:
-        return 0.5 * self.learning_rate ** 2 * self.bend
+        return 0.5 * self.learning_rate * self.learning_rate * self.bend  # ** would raise where this is infinite
 
     @property
     def rest(self) -> float:
@@ -216,10 +216,25 @@ class Case:
         return Step(recipe, values, direction, self.learning_rate, self.read_loss)
 
     @cached_property
+    def ledger_before(self) -> Ledger:
+        """What was read before the step, recorded."""
+        return run(self.reading.recipe, **self.reading.values)
+
+    @cached_property
     def ledgers(self) -> tuple[Ledger, Ledger]:
         """What was read before and after the step, recorded, without what was noted by hand."""
         step = self.reading
-        return run(step.recipe, **step.values), run(step.recipe, **step.at(step.learning_rate))
+        return self.ledger_before, run(step.recipe, **step.at(step.learning_rate))
+
+    @cached_property
+    def overflow(self) -> LineError | None:
+        """The line that leaves the range of numbers after the step, where it did not before; None where all stay."""
+        self.ledger_before
+        try:
+            self.ledgers
+        except LineError as problem:
+            return problem
+        return None
 
     @cached_property
     def noted_after(self) -> float:

@@ -37,6 +37,8 @@ class Cause:
 
 def causes_of(case: Case) -> tuple[Cause, ...]:
     """Every cause that the numbers force, the one that explains most first; none where the loss does not rise."""
+    if case.overflow is not None:
+        return (too_far(case),)
     if not case.rise > case.noise:
         return ()
     found = [cause for cause in Search(case).all() if cause.share >= LEAST_SHARE]
@@ -216,6 +218,12 @@ def is_batch_of(case) -> bool:
         return False
     return all(any(all(np.array_equal(trained[name][n], read[name][m]) for name in names) for m in range(len(read[names[0]])))
                for n in range(len(trained[names[0]])))
+
+
+def too_far(case) -> Cause:
+    """The loss after the step is no number: no part of it can be taken off."""
+    with np.errstate(all="ignore"):
+        return Cause(OVERSHOOT, np.inf, 1.0, f"the step is too long: after it, {case.overflow}", Search(case).smaller())
 
 
 def unexplained(case) -> Cause:

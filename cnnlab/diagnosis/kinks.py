@@ -9,7 +9,7 @@ from ..explanation import label
 from ..ledger import Line, Recipe
 from ..ops import AddBias, FullyConnected, MaxPool, Name, Operation, ReLU, ReLUGradient, Sigmoid, Softmax, Tanh, cell
 from ..ops.pooling import Pooling
-from .step import Step
+from .step import ROUGH, Step
 
 MOST_PLACES = 64   # kinks whose place is worked out, the first ones; more are only counted
 LOOKS = 33         # places along the step at which every unit is looked at
@@ -111,10 +111,11 @@ def kinks(step) -> Kinks:
     size = sum(map(np.size, step.trials([0]).values()))
     places = np.linspace(0, 1, int(np.clip(WORK // size, 5, LOOKS)))
     trials = step.trials(places * step.learning_rate)
-    switches = sorted((switch for line in lines for switch in switched(line, trials, places)), key=lambda switch: switch.low)
-    fractions = narrowed(step, switches[:int(np.clip(WORK // size, 8, MOST_PLACES))])
-    found = sorted((switch.kink(fraction) for switch, fraction in zip(switches, fractions)), key=lambda kink: kink.fraction)
-    return Kinks(tuple(found), len(switches), tuple(dead(step.recipe, trials)))
+    most = int(np.clip(WORK // size, 8, MOST_PLACES))
+    counts, first = zip(*(switched(line, trials, places, most) for line in lines))
+    switches = sorted((switch for each in first for switch in each), key=lambda switch: switch.low)[:most]
+    found = sorted(map(Switch.kink, switches, narrowed(step, switches)), key=lambda kink: kink.fraction)
+    return Kinks(tuple(found), sum(counts), tuple(dead(step.recipe, trials)))
 
 
 @dataclass(frozen=True)
@@ -143,19 +144,22 @@ class Switch:
         return Kink(self.line, self.index, fraction, name, what)
 
 
-def switched(line, trials, places):
-    """The switches of one line between neighbouring places."""
+def switched(line, trials, places, most) -> tuple[int, list[Switch]]:
+    """How many switches one line makes between neighbouring places, and the first of them, `most` at most."""
     name, operation = line
-    values = operation.inputs[0]
+    values, relu = operation.inputs[0], isinstance(operation, ReLU)
     stack = trials.get(values)
     if stack is None:
-        return
+        return 0, []
     state = states(operation, stack)
-    for at, *index in np.argwhere(state[1:] != state[:-1]).tolist():
+    changes = np.argwhere(state[1:] != state[:-1])  # place after place: a large network has 100,000 of them
+    found = []
+    for at, *index in changes[:most].tolist():
         index, ends = tuple(index), (state[at][tuple(index)], state[at + 1][tuple(index)])
-        cells = (index, None) if isinstance(operation, ReLU) else \
-            tuple(operation.members(index, stack[0])[end] for end in ends)
-        yield Switch(name, index, trials[name].shape[1:], values, stack.shape[1:], *cells, places[at], places[at + 1], bool(ends[1]) if isinstance(operation, ReLU) else False)
+        cells = (index, None) if relu else tuple(operation.members(index, stack[0])[end] for end in ends)
+        found.append(Switch(name, index, trials[name].shape[1:], values, stack.shape[1:], *cells,
+                            places[at], places[at + 1], relu and bool(ends[1])))
+    return len(changes), found
 
 
 def narrowed(step, switches) -> list[float]:
@@ -165,6 +169,7 @@ def narrowed(step, switches) -> list[float]:
     low, high = (np.array([getattr(switch, end) for switch in switches]) for end in ("low", "high"))
     below, above = (gaps(step, switches, ends) for ends in (low, high))
     size, middle, busy = np.maximum(np.abs(below), np.abs(above)), low.copy(), np.arange(len(switches))
+    near = ROUGH if step.is_large else 1e-15
     for turn in range(60):
         f, g = below[busy], above[busy]
         share = np.where((turn % 3 == 2) | (f == 0) | (f == g), 0.5, f / np.where(f == g, 1, f - g))
@@ -173,7 +178,7 @@ def narrowed(step, switches) -> list[float]:
         left = gap * g <= 0
         low[busy], below[busy] = np.where(left, middle[busy], low[busy]), np.where(left, gap, f)
         high[busy], above[busy] = np.where(left, high[busy], middle[busy]), np.where(left, g, gap)
-        busy = busy[~(((high - low)[busy] < 1e-15) | ((np.abs(gap) < 1e-15 * size[busy]) & (below[busy] != 0)))]
+        busy = busy[~(((high - low)[busy] < near) | ((np.abs(gap) < near * size[busy]) & (below[busy] != 0)))]
         if not len(busy):
             break
     return middle.tolist()

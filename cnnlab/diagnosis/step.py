@@ -10,6 +10,8 @@ from ..ledger import Recipe, replay
 
 MOST_RATES = 1000  # learning rates of a sweep; fewer on networks that would take long
 WORK = 10_000_000  # numbers that a sweep may work out
+FEWEST_RATES = 40
+ROUGH = 1e-9       # how closely a place is looked for on a large network; to the last digits on others
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,13 +58,19 @@ class Step:
 
     def loss_at(self, rate) -> float:
         with np.errstate(all="ignore"):
-            return float(replay(self.recipe, self.at(rate))[self.loss])
+            found = float(replay(self.recipe, self.at(rate))[self.loss])
+        return np.inf if np.isnan(found) else found
 
     @cached_property
     def fair_rates(self) -> int:
         """How many learning rates a sweep of this network can afford."""
         size = stacks.cells(self.recipe, self.values, self.stacked([0]))
-        return int(np.clip(WORK // size, 40, MOST_RATES))
+        return int(np.clip(WORK // size, FEWEST_RATES, MOST_RATES))
+
+    @property
+    def is_large(self) -> bool:
+        """Whether every look at this network takes long: LeNet-5 on a batch."""
+        return self.fair_rates == FEWEST_RATES
 
     def towards(self, direction) -> "Step":
         """The same start and learning rate in another direction."""

@@ -14,6 +14,8 @@ from .evidence import lines, product_sum, work
 
 MOST_SHOWN = 5   # terms of a sum that are written out
 MOST_KINKS = 8   # kinks that are listed
+MOST_DEAD = 3    # units that are named where many die at once
+BEYOND = f"beyond the largest number, {board(number(np.finfo(float).max))},"
 LONGEST = 140    # letters of a worked loss; of a longer one the result alone is shown
 
 
@@ -110,18 +112,18 @@ class Diagnosis:
 
 
 def diagnosis_of(case: Case) -> Diagnosis:
-    case.ledgers  # a loss that leaves the range of numbers stops here, with the line and its values
+    case.ledger_before  # what cannot be worked out even before the step stops here, with the line and its values
     return Diagnosis(case, causes_of(case))
 
 
 # The sentence
 
 def verdict(case, causes) -> str:
-    before, after = shown(case.before), shown(case.after)
+    before, after = shown(case.before), shown(case.after) if case.overflow is None else BEYOND
     if causes:
         also = f"; beside that: {', '.join(cause.kind for cause in causes[1:])}" if causes[1:] else ""
         wrong = warning(case) if all(cause.kind != GRADIENT for cause in causes) else ""
-        return f"The loss rises from {before} to {after} because {causes[0].reason}{also}{wrong}."
+        return f"The loss rises from {before} {'to ' * (case.overflow is None)}{after} because {causes[0].reason}{also}{wrong}."
     if case.rise >= -case.noise:
         return f"The loss stays at {before}: {standstill(case)}{warning(case)}."
     return f"The loss falls from {before} to {after}: {how_close(case)}{warning(case)}."
@@ -153,8 +155,15 @@ def warning(case) -> str:
         return f"; but the gradient is wrong ({case.check.named})"
     if case.read is not None and case.step.change > case.noise >= case.rise:
         return f"; but the loss that was trained rises from {shown(case.step.before)} to {shown(case.step.after)}"
-    dead = case.kinks.dead
-    return f"; {', '.join(dead)} {'dies' if len(dead) == 1 else 'die'} in it, off everywhere after the step" if dead else ""
+    dead = case.kinks.dead if case.overflow is None else ()
+    return f"; {counted(dead)} {'dies' if len(dead) == 1 else 'die'} in it, off everywhere after the step" if dead else ""
+
+
+def counted(names) -> str:
+    """All names where they are few; else the first ones `and 85 more`."""
+    if len(names) <= MOST_DEAD + 1:  # "and 1 more" would be as long as its name
+        return ", ".join(names)
+    return f"{', '.join(names[:MOST_DEAD])} and {len(names) - MOST_DEAD} more"
 
 
 def advice(case, causes) -> str:
@@ -168,8 +177,10 @@ def advice(case, causes) -> str:
 # The numbers
 
 def worked(case) -> Ledger:
-    """The split of the change as recorded arithmetic."""
+    """The split of the change as recorded arithmetic; where the loss after the step is no number, what it starts from."""
     step = case.step
+    if case.overflow is not None:
+        return work({"loss_before": step.before, "learning_rate": case.learning_rate})
     given = {"loss_before": step.before, "loss_after": step.after, "learning_rate": case.learning_rate}
     texts = {"change": "loss_after - loss_before"}
     if case.is_plain and case.used is case.right:
@@ -205,6 +216,8 @@ def add_products(given, texts, name, first, second, left, right):
 
 
 def evidence(case, causes, ledger) -> tuple[str, ...]:
+    if case.overflow is not None:
+        return f"before: {loss_line(case.ledger_before, case.reading.loss)}", f"after: {case.overflow}", searched(case.sweep)
     found = [f"{when}: {loss_line(ledger, case.reading.loss)}" for when, ledger in zip(("before", "after"), case.ledgers)]
     found += [f"trained: {ledger.explain('change')}"] if case.reading is not case.step else lines(ledger, "change")
     found += [short(case, ledger, name) for name in ("gradient_squared", "slope", "gradient_bent", "curvature") if name in ledger]

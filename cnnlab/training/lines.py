@@ -1,0 +1,28 @@
+"""What stands behind a line in training only: dropout, and a price on large weights."""
+
+from dataclasses import fields, replace
+
+from ..ledger import Line, Recipe
+from ..ops import Add, Dropout, WeightPenalty
+
+
+def with_dropout(recipe, line) -> Recipe:
+    """The recipe in which whoever read `line` reads `line_dropped`: dropout stands behind it."""
+    lines = []
+    for each in recipe:
+        reads = {spot.name: f"{line}_dropped" for spot in fields(each.operation)
+                 if getattr(each.operation, spot.name) == line}
+        lines.append(Line(each.name, replace(each.operation, **reads)))
+        if each.name == line:
+            lines.append(Line(f"{line}_dropped", Dropout(line, f"kept_{line}", f"keep_{line}")))
+    return Recipe(*lines)
+
+
+def with_penalty(recipe, weights) -> Recipe:
+    """The recipe with a penalty for each of the weights, and `total`, the loss and all penalties."""
+    lines, total = [], "loss"
+    for at, name in enumerate(weights, 1):
+        lines.append(Line(f"{name}_penalty", WeightPenalty(name, "l2")))
+        lines.append(Line("total" if at == len(weights) else f"loss_and_{at}", Add(total, f"{name}_penalty")))
+        total = lines[-1].name
+    return recipe + lines
