@@ -5,13 +5,14 @@ import json
 import math
 import random
 import tracemalloc
+from threading import Event, Thread
 from types import MappingProxyType
 
 import pytest
 from ipywidgets.widgets.widget import _instances
 
-from cnnlab.panel import Button, Choice, Group, Lesson, Panel, Slider, View, read_number
-from tests.browser.toy import Toy
+from cnnlab.panel import Button, Choice, Drawing, Group, Lesson, Panel, Slider, View, read_number
+from tests.browser.toy import Count, Sketch, Toy, bar
 from tests.latency import match
 
 
@@ -298,6 +299,198 @@ def test_the_first_page_holds_the_present_state_for_a_window_that_opens_late(pan
     assert panel.get_state(["page"])["page"]["html"] == "<b>3.25</b>"
 
 
+# A lesson that runs
+
+
+class Run(Count):
+    """The toy's count without its waiting; it can be told to make a mistake."""
+
+    piece = 0
+
+    def tick(self, state):
+        if state["by"] == 10:
+            return {}["a mistake in the lesson"]
+        return super().tick(state)
+
+
+@pytest.fixture
+def run():
+    return Panel(Run())
+
+
+def test_a_lesson_that_says_nothing_of_running_does_not_run(panel):
+    before = panel.state, panel.page
+    panel.tick()
+    assert (panel.state, panel.running, panel.page["running"]) == (before[0], False, False)
+    assert Lesson().tick(panel.state) is panel.state
+
+
+def test_ticks_advance_a_state_that_runs_and_no_other(run):
+    run.tick()
+    assert (run.state["added"], run.running) == ((), False)
+    run.press("go")
+    assert (run.state["added"], run.running, run.page["running"]) == ((), True, True)
+    for _ in range(3):
+        run.tick()
+    run.set("by", 4)
+    run.tick()
+    assert (run.state["added"], run.line) == ((1, 1, 1, 4), "4 pieces, count 7")
+    run.press("stop")
+    for _ in range(3):
+        run.tick()
+    assert (run.state["added"], run.running, run.page["running"], run.message) == ((1, 1, 1, 4), False, False, "")
+
+
+def test_reset_ends_a_run(run):
+    run.press("go")
+    run.tick()
+    run.reset()
+    assert (run.running, run.state["added"]) == (False, ())
+
+
+def test_a_stop_that_stands_before_a_tick_is_done_before_it(run):
+    run.press("go")
+    run.answer({"moves": [["press", "stop", None], ["tick", "", run.page["ticks"]]]})
+    assert (run.running, run.state["added"]) == (False, ())
+
+
+def test_a_piece_that_two_windows_ask_for_is_worked_on_once(run):
+    run.press("go")
+    seen = run.page["ticks"]
+    for turn in ("k3.1", "k4.1", "k4.2"):
+        ask(run, turn, ("tick", "", seen))
+        assert run.page["turn"] == turn
+    assert run.state["added"] == (1,)
+    ask(run, "k4.3", ("tick", "", run.page["ticks"]))
+    assert run.state["added"] == (1, 1)
+
+
+def test_a_refused_tick_is_told_and_the_next_good_move_goes_on(run):
+    run.set("limit", 2)
+    run.press("go")
+    for _ in range(5):
+        run.tick()
+    assert (run.state["added"], run.running) == ((1, 1), False)
+    assert run.message == run.page["message"] == "A count of 3 is beyond the limit."
+    run.set("limit", "abc")
+    assert (run.running, run.message[:5]) == (False, "limit")
+    run.set("limit", 3)
+    assert (run.running, run.message) == (True, "")
+    run.tick()
+    assert run.state["added"] == (1, 1, 1)
+
+
+def test_a_complaint_stays_while_ticks_go_on(run):
+    run.press("go")
+    run.set("by", "abc")
+    for _ in range(3):
+        run.tick()
+        assert (run.page["refused"], run.message[:3], run.running) == ("by", "add", True)
+    run.set("by", 2)
+    run.tick()
+    assert (run.message, run.page["refused"], run.state["added"]) == ("", "", (1, 1, 1, 2))
+
+
+def test_a_mistake_in_a_tick_is_shown_and_raised_and_ends_the_run(run):
+    run.press("go")
+    run.set("by", 10)
+    with pytest.raises(KeyError):
+        run.tick()
+    assert run.message.startswith("A mistake in this panel: KeyError")
+    run.tick()
+    assert (run.running, run.page["running"], run.state["added"]) == (False, False, ())
+
+
+def test_a_move_made_in_a_cell_waits_for_the_tick_that_another_thread_is_at(run, monkeypatch):
+    begun, go_on, tick = Event(), Event(), run.lesson.tick
+
+    def slow(state):
+        begun.set()
+        go_on.wait(5)
+        return tick(state)
+
+    monkeypatch.setattr(run.lesson, "tick", slow)
+    run.press("go")
+    ticking, stopping = Thread(target=run.tick), Thread(target=run.press, args=["stop"])
+    ticking.start()
+    begun.wait(5)
+    stopping.start()
+    stopping.join(0.1)
+    assert stopping.is_alive()
+    go_on.set()
+    ticking.join(5)
+    stopping.join(5)
+    assert (run.state["added"], run.state["going"], run.running, run.page["running"]) == ((1,), False, False, False)
+
+
+def test_an_interrupt_in_a_tick_ends_the_run(run, monkeypatch):
+    def interrupted(state):
+        raise KeyboardInterrupt
+
+    run.press("go")
+    monkeypatch.setattr(run.lesson, "tick", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run.tick()
+    assert (run.running, run.page["running"], run.state["added"]) == (False, False, ())
+
+
+# A drawing
+
+
+@pytest.fixture
+def sketch():
+    return Panel(Sketch())
+
+
+def test_a_drawing_starts_blank_and_holds_a_gray_for_each_cell(sketch):
+    assert (sketch.state["digit"], sketch.page["values"]["digit"]) == (bytes(784), 784 * "00")
+    assert Drawing("d", "a drawing", rows=2, columns=3).value == bytes(6)
+    text = bar(5).hex()
+    for given in (bar(5), text, text.upper()):
+        sketch.reset()
+        sketch.set("digit", given)
+        assert (sketch.state["digit"], sketch.page["values"]["digit"], sketch.message) == (bar(5), text, "")
+    assert sketch.line == "28 cells with ink, 7140 in all"
+
+
+@pytest.mark.parametrize(
+    ("given", "start"),
+    [
+        ("", "“” of length 0"), ("ff", "“ff” of length 2"), (783 * "00", "“000000000000…” of length 1,566"),
+        (785 * "00", "“000000000000…” of length 1,570"), ("g" + 1567 * "0", "“g00000000000…” of length 1,568"),
+        (784 * " 0", "“ 0 0 0 0 0 0…” of length 1,568"), (783 * "00" + "٣٣", "“000000000000…” of length 1,568"),
+        (784 * "0\n", "“0\n0\n0\n0\n0\n0\n…” of length 1,568"), (bytes(783), "“000000000000…” of length 1,566"),
+        (None, "“None” of length 4"), (0, "“0” of length 1"), ([0] * 784, "“[0, 0, 0, 0,…” of length 2,352"),
+    ],
+)  # fmt: skip
+def test_what_is_no_picture_is_refused_and_told_shortly(sketch, given, start):
+    sketch.set("digit", bar(5))
+    sketch.set("digit", given)
+    assert sketch.state["digit"] == bar(5)
+    assert sketch.message == (f"digit cannot be {start}: it takes 1,568 hexadecimal digits, two for the gray of each "
+                              "of its 28 × 28 cells.")  # fmt: skip
+
+
+def test_a_drawing_without_cells_is_refused_at_once():
+    for rows, columns in [(0, 28), (28, 0), (-1, 28)]:
+        with pytest.raises(ValueError, match="at least one row and one column"):
+            Drawing("digit", "digit", rows, columns)
+
+
+def test_the_lesson_may_put_a_picture_into_the_drawing(sketch):
+    sketch.set("preset", "22")
+    assert (sketch.state["digit"], sketch.page["values"]["digit"]) == (bar(22), bar(22).hex())
+    sketch.reset()
+    assert sketch.state["digit"] == bytes(784)
+
+
+def test_the_browser_is_told_a_drawing_as_json():
+    sheet = json.loads(json.dumps(Panel(Sketch()).sheet))
+    drawing = {"kind": "drawing", "name": "digit", "label": "digit", "rows": 28, "columns": 28, "hint": "Draw one digit, large"}
+    assert sheet["groups"][0]["controls"] == [drawing]
+    json.dumps(Panel(Sketch()).page)
+
+
 # What the benchmark makes of what it saw
 
 
@@ -340,3 +533,47 @@ def test_a_thousand_moves_leave_no_widgets_and_no_memory_behind(panel):
     tracemalloc.stop()
     assert len(_instances) == widgets
     assert grown < 20_000, f"{grown} bytes more after 1,000 moves"
+
+
+def test_a_thousand_moves_and_ticks_keep_a_run_and_its_page_in_step(run):
+    chance, wanted, going, pieces, by = random.Random(2), 0, False, 0, 1
+    for _ in range(1000):
+        (kind,) = chance.choices(["go", "stop", "by", "tick", "old tick", "reset"], [2, 1, 2, 6, 2, 0.1])
+        if kind == "tick":
+            run.tick()
+            wanted, pieces = wanted + by * going, pieces + going
+        elif kind == "old tick":
+            ask(run, "k1.1", ("tick", "", run.page["ticks"] - 1))
+        elif kind == "by":
+            by = chance.randint(1, 9)
+            run.set("by", by)
+        elif kind == "reset":
+            run.reset()
+            wanted, going, pieces, by = 0, False, 0, 1
+        else:
+            run.press(kind)
+            going = kind == "go"
+        assert (run.line, run.running) == (f"{pieces} pieces, count {wanted}", going)
+        assert (run.page["line"], run.page["running"]) == (run.line, run.running)
+        assert run.message == ""
+
+
+def test_a_thousand_pictures_leave_no_memory_behind(sketch):
+    chance = random.Random(3)
+    pictures = [bytes(chance.choices(range(256), k=28)) + bytes(756) for _ in range(20)]
+
+    def draw(times):
+        for _ in range(times):
+            picture = chance.choice(pictures)
+            sketch.set("digit", chance.choice([picture, picture.hex()]))
+            assert (sketch.state["digit"], sketch.page["values"]["digit"]) == (picture, picture.hex())
+
+    draw(100)
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    draw(1000)
+    gc.collect()
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < 100_000, f"{grown} bytes more after 1,000 pictures"

@@ -14,137 +14,42 @@ A `Lesson` says which controls there are and what a state looks like; a `Panel` 
 
 In the picture, an element with `data-press="name"` is a button, and one with `data-set="name=value"`
 moves a control; both work with a click and with Enter.
+
+A lesson can run, as real training does: while its state is `running`, the page asks for one `tick` after
+the other, each a small piece of the work. What the learner does comes between two ticks.
+
+    class Count(Lesson):
+        controls = (Group("Run", Button("start", "Start"), Button("stop", "Stop")),)
+        start = {"going": False, "steps": 0}
+
+        def press(self, state, name):
+            return {**state, "going": name == "start"}
+
+        def running(self, state):
+            return state["going"]
+
+        def tick(self, state):
+            return {**state, "steps": state["steps"] + 1}
+
+    panel.press("start"), panel.tick(), panel.tick(), panel.press("stop")
+
+A `Drawing` is a control too; its value is `bytes`, one gray for each cell.
 """
 
-import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from math import inf
 from pathlib import Path
+from threading import RLock
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import anywidget
 import traitlets
 
-__all__ = ["Button", "Choice", "Group", "Lesson", "Panel", "Slider", "View", "read_number"]
+from .controls import Button, Choice, Drawing, Group, Slider, as_text, read_number
+
+__all__ = ["Button", "Choice", "Drawing", "Group", "Lesson", "Panel", "Slider", "View", "read_number"]
 
 HERE = Path(__file__).parent
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
-
-
-def read_number(text: object) -> float:
-    """The number that typed text stands for: 0.5, 0,5 (decimal comma), −0.5 (any minus), 1e-3, 2/31.
-
-    Raises ValueError for anything else, NaN and infinity and x/0 among it.
-    """
-    plain = str(text).translate({ord("−"): "-", ord("–"): "-", ord(","): "."})
-    parts = [part.strip() for part in plain.split("/")]
-    if len(parts) > 2 or not all(map(NUMBER.fullmatch, parts)):
-        raise ValueError(f"{text} is not a number")
-    top, bottom = map(float, [*parts, "1"][:2])
-    if bottom == 0 or abs(top / bottom) == inf:
-        raise ValueError(f"{text} is not a finite number")
-    return top / bottom
-
-
-@dataclass(frozen=True)
-class Slider:
-    """A number that the learner drags, steps with the arrow keys, or types (then of any precision).
-
-    Whole numbers for `low` and `step` make it a slider of whole numbers.
-    """
-
-    name: str
-    label: str
-    low: float
-    high: float
-    step: float
-    value: float
-    hint: str = ""
-
-    def __post_init__(self):
-        if not (self.low < self.high and self.step > 0 and self.low <= self.value <= self.high):
-            raise ValueError(f"{self} needs low < high, a step above 0, and a value between them")
-
-    @property
-    def whole(self) -> bool:
-        return isinstance(self.low, int) and isinstance(self.step, int)
-
-    def read(self, given: object, bounds: tuple[float, float] | None = None) -> float:
-        """What was typed or dragged, as a number within `bounds`; ValueError says what would fit."""
-        low, high = bounds or (self.low, self.high)
-        try:
-            number = read_number(given)
-        except ValueError:
-            number = None
-        if number is None or not low <= number <= high or (self.whole and number != int(number)):
-            raise ValueError(self.refusal(given, low, high))
-        return int(number) if self.whole else number
-
-    def refusal(self, given: object, low: float, high: float) -> str:
-        """The sentence that names the control, what was typed, and what it takes."""
-        kind = "a whole number" if self.whole else "a number"
-        rule = f" cannot be “{given}”: it takes {kind} from {low:.6g} to {high:.6g}."
-        return self.label + rule.replace("-", "−")
-
-    def describe(self) -> dict:
-        return {"kind": "slider", **asdict(self)}
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of a few values, each with its label: ((value, label), ...)."""
-
-    name: str
-    label: str
-    options: tuple[tuple[Any, str], ...]
-    value: Any
-    hint: str = ""
-
-    def read(self, given: object, bounds: None = None) -> Any:
-        """The option that `given`, or its text, stands for; ValueError lists the options."""
-        for value, _ in self.options:
-            if str(given) == str(value):
-                return value
-        labels = ", ".join(label for _, label in self.options)
-        raise ValueError(f"{self.label} cannot be “{given}”: it takes one of {labels}.")
-
-    def describe(self) -> dict:
-        options = [(str(value), label) for value, label in self.options]
-        return {"kind": "choice", **asdict(self), "value": str(self.value), "options": options}
-
-
-@dataclass(frozen=True)
-class Button:
-    """Something to press: the lesson's `press` gets its name."""
-
-    name: str
-    label: str
-    hint: str = ""
-
-    def describe(self) -> dict:
-        return {"kind": "button", **asdict(self)}
-
-
-Control = Slider | Choice | Button
-
-
-@dataclass(frozen=True, init=False)
-class Group:
-    """Controls under one title, laid out in `columns` (a 2×2 kernel's weights: two)."""
-
-    title: str
-    controls: tuple[Control, ...]
-    columns: int
-
-    def __init__(self, title: str, *controls: Control, columns: int = 1):
-        for name, value in {"title": title, "controls": controls, "columns": columns}.items():
-            object.__setattr__(self, name, value)
-
-    def describe(self) -> dict:
-        controls = [control.describe() for control in self.controls]
-        return {"title": self.title, "columns": self.columns, "controls": controls}
 
 
 class View(NamedTuple):
@@ -187,13 +92,24 @@ class Lesson:
         """Bounds that depend on the state, by slider name; the others keep their own."""
         return {}
 
+    def running(self, state: State) -> bool:
+        """Is there a next piece to work on, without a further move of the learner?"""
+        return False
+
+    def tick(self, state: State) -> State:
+        """The state after one more piece of a running lesson: 100 to 200 ms of work, as Stop waits for its end.
+
+        A ValueError is told, and no further piece is asked for before the learner's next move.
+        """
+        return state
+
 
 class Panel(anywidget.AnyWidget):
     """A lesson, live: `set`, `press` and `reset` do what the learner's hands do in the browser.
 
-    `state`, `html` and `line` always belong together. `message` says why the last move was refused,
-    and is empty if it was not. A mistake in the suite itself (any error but a ValueError) is shown
-    in the panel and raised as well.
+    `state`, `html` and `line` always belong together. `message` says why the learner's last move, or a
+    tick since, was refused, and is empty if none was. `running` says whether the page asks for ticks.
+    A mistake in the suite itself (any error but a ValueError) is shown in the panel and raised as well.
     """
 
     _esm = (HERE / "panel.js").read_text(encoding="utf-8")
@@ -204,7 +120,8 @@ class Panel(anywidget.AnyWidget):
     def __init__(self, lesson: Lesson):
         self.lesson = lesson
         self._controls = controls_by_name(lesson)
-        self.message, self._refused = "", ""
+        self.message, self._refused, self._ticks = "", "", 0
+        self._lock = RLock()  # newer Jupyters answer the browser in a thread beside the one that runs the cells
         self._accept(self._first())
         super().__init__(sheet=describe(lesson), page=self._page())
         self.on_msg(lambda _, content, buffers: self.answer(content))
@@ -221,20 +138,32 @@ class Panel(anywidget.AnyWidget):
         """Back to the document's values."""
         self.answer({"moves": [["reset", "", None]]})
 
+    def tick(self) -> None:
+        """The next piece of a lesson that runs: what the page asks for, again and again."""
+        self.answer({"moves": [["tick", "", self._ticks]]})
+
     def answer(self, request: Mapping) -> None:
         """Make the moves that were asked for, in order, and answer with one page.
 
-        `turn` is the browser's own name for its request: the page carries it back.
+        `turn` is the browser's own name for its request: the page carries it back. A complaint stays on
+        the page until the learner's next move, however many ticks come before it.
         """
-        self.message, self._refused = "", ""
-        try:
-            for kind, name, value in request["moves"]:
-                self._make(kind, name, value)
-        finally:
-            self.page = self._page(request.get("turn", ""))
+        with self._lock:
+            if any(kind != "tick" for kind, *_ in request["moves"]):
+                self.message, self._refused = "", ""
+            try:
+                for kind, name, value in request["moves"]:
+                    self._make(kind, name, value)
+            finally:
+                self.page = self._page(request.get("turn", ""))
 
     def _make(self, kind: str, name: str, value: object) -> None:
         """One move: a new state with its view, or the old ones and a message."""
+        if kind == "tick":
+            if not self.running or value != self._ticks:
+                return  # stopped meanwhile, or a second window's wish for the same piece
+            self._ticks += 1
+            self.running = False  # until the new state says otherwise: after an error or an interrupt, none does
         try:
             self._accept(self._next(kind, name, value))
         except ValueError as error:
@@ -247,6 +176,8 @@ class Panel(anywidget.AnyWidget):
         """The state after a move; nothing is changed yet."""
         if kind == "reset":
             return self._first()
+        if kind == "tick":
+            return self.lesson.tick(self.state)
         if kind == "press":
             return self.lesson.press(self.state, name)
         if name not in self._controls:
@@ -258,8 +189,8 @@ class Panel(anywidget.AnyWidget):
         """Show this state, if it can be shown: state, picture and line change together or not at all."""
         state = MappingProxyType(dict(state))
         html, line = self.lesson.view(state)
-        self._bounds = dict(self.lesson.limits(state))
-        self.state, self.html, self.line = state, html, line
+        bounds, running = dict(self.lesson.limits(state)), bool(self.lesson.running(state))
+        self.state, self.html, self.line, self._bounds, self.running = state, html, line, bounds, running
 
     def _first(self) -> State:
         """The controls' first values, and what the lesson's `start` adds or overrides."""
@@ -267,8 +198,8 @@ class Panel(anywidget.AnyWidget):
 
     def _page(self, turn: str = "") -> dict:
         """What the browser shows: numbers as text, so that it shows the very digits of the state."""
-        values = {name: str(self.state[name]) for name in self._controls}
-        picture = {"turn": turn, "html": self.html, "line": self.line}
+        values = {name: as_text(self.state[name]) for name in self._controls}
+        picture = {"turn": turn, "html": self.html, "line": self.line, "running": self.running, "ticks": self._ticks}
         return picture | {"values": values, "limits": self._bounds, "message": self.message, "refused": self._refused}
 
     def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict, dict]:
@@ -277,7 +208,7 @@ class Panel(anywidget.AnyWidget):
         return {**bundle, "text/plain": self.line}, metadata
 
 
-def controls_by_name(lesson: Lesson) -> dict[str, Slider | Choice]:
+def controls_by_name(lesson: Lesson) -> dict[str, Slider | Choice | Drawing]:
     """Everything in the lesson that holds a value; ValueError if two controls share a name."""
     controls = [control for group in lesson.controls for control in group.controls]
     names = [control.name for control in controls]

@@ -1,5 +1,5 @@
 // One panel in the browser: it draws the controls that Python describes, sends every move to Python, and
-// shows the page that comes back. It computes nothing. Plain ES module, no build step.
+// shows the page that comes back. It computes nothing but the ink of a drawing. Plain ES module, no build step.
 //
 // The way of a move, tuned for latency (measured by tests/latency.py):
 // - It leaves at once, as a custom message: ipywidgets holds back a synced trait until the kernel is idle.
@@ -8,10 +8,22 @@
 //   one: nothing backs up, and the last value always wins.
 // - Python answers with one message, the trait `page`. A trait, so that a second view of the cell, or a
 //   window that was reloaded, starts from the present state.
+//
+// The way of a tick, the next piece of a lesson that runs:
+// - The page says whether there is one. It is asked for when that page was painted, so that every piece is
+//   seen and a slow window is not flooded; then Python works on it behind the moves that were made before.
+// - One at a time, for all views of this window together, and only while there is a view. Each asks for the
+//   piece after the one it saw, by number: what two windows ask for is worked on once.
+// - No answer, no next tick: a kernel that died is asked once, and told like any other silence.
 
-const IN_FLIGHT = 2
+const IN_FLIGHT = 2 // of moves; a tick has a place of its own beside them
+const UNPAINTED = 200 // ms after which a page counts as painted: a window that was hidden meanwhile paints nothing
 const PATIENCE = 6000 // ms without an answer before the panel says so
 const QUIET = 900 // ms without a change before the worked line is read out
+const PEN = 2.2 // cells: how wide a stroke is
+const KEYS = "Arrow keys move a cell; Space or Enter inks it, or takes its ink away; Shift with an arrow key " +
+  "draws a stroke; Delete clears."
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }
 const SILENT = "The kernel does not answer, so everything here still shows the last numbers that it gave. " +
   "If it is busy, wait. If it was stopped or restarted, run this cell again."
 
@@ -27,14 +39,23 @@ export default () => {
 function connect(model) {
   const client = Math.random().toString(36).slice(2)
   const waiting = [] // moves not sent yet: [kind, name, value]
-  const flying = [] // requests without an answer: {turn, names}
+  const flying = [] // requests without an answer: {turn, names, tick}
   const views = new Set()
-  let count = 0, alarm
+  let count = 0, due = false, alarm, unpainted
 
   function flush() {
-    if (!waiting.length || flying.length >= IN_FLIGHT) return
-    const moves = waiting.splice(0), turn = `${client}.${++count}`
-    flying.push({ turn, names: moves.map(([, name]) => name) })
+    if (waiting.length && flying.filter(({ tick }) => !tick).length < IN_FLIGHT) send(waiting.splice(0))
+    if (due && !waiting.length) tick()
+  }
+
+  function tick() {
+    due = false
+    send([["tick", "", model.get("page").ticks]], true)
+  }
+
+  function send(moves, tick = false) {
+    const turn = `${client}.${++count}`
+    flying.push({ turn, names: moves.map(([, name]) => name), tick })
     clearTimeout(alarm)
     alarm = setTimeout(silent, PATIENCE)
     try { model.send({ turn, moves }) } catch { silent() }
@@ -42,7 +63,24 @@ function connect(model) {
 
   function silent() {
     waiting.length = flying.length = 0 // a kernel that was only busy still answers what was sent
+    due = false
     for (const view of views) view.silent()
+  }
+
+  /** Is there a next tick to ask for? */
+  function ask() {
+    clearTimeout(unpainted)
+    due = model.get("page").running && views.size > 0 && !flying.some(({ tick }) => tick)
+    flush()
+  }
+
+  /** Ask when the present page is painted. A hidden window paints nothing and slows its timers down. */
+  function askWhenPainted() {
+    clearTimeout(unpainted)
+    if (!model.get("page").running) return
+    if (document.hidden) return ask()
+    requestAnimationFrame(ask)
+    unpainted = setTimeout(ask, UNPAINTED)
   }
 
   model.on("change:page", () => {
@@ -51,10 +89,15 @@ function connect(model) {
     if (!flying.length) clearTimeout(alarm)
     flush() // before drawing: Python works on the next value while this one is drawn
     for (const view of views) view.show(page)
+    askWhenPainted()
   })
 
   return {
-    views,
+    join(view) {
+      views.add(view)
+      askWhenPainted()
+    },
+    leave: view => views.delete(view),
     move(kind, name = "", value = null) {
       const last = waiting.at(-1)
       if (kind === "set" && last?.[0] === "set" && last[1] === name) waiting.pop()
@@ -82,13 +125,17 @@ function draw(model, el, wire) {
   const column = make("div", { class: "cnnlab-controls" }, groups, end)
   const root = make("section", { class: "cnnlab-panel", "aria-label": sheet.title || "Panel" },
     make("style", {}, sheet.style), make("div", { class: "cnnlab-columns" }, column, picture), spoken)
-  let reading
+  const gone = new AbortController() // ends what listens outside of this view
+  let reading, pressing = false, missed = false
 
   function show(page) {
+    missed = pressing
+    if (pressing) return wait()
     for (const [name, control] of controls)
       if (!wire.moving(name)) control.show(page.values[name], page.limits[name], name === page.refused)
     patch(picture, page.html)
     root.dataset.shown = JSON.stringify(page.values) // which state is on screen, for tests and benchmarks
+    root.toggleAttribute("data-running", page.running)
     root.classList.remove("cnnlab-stale")
     wait()
     say(page.message, page.refused)
@@ -134,6 +181,13 @@ function draw(model, el, wire) {
     show({ ...model.get("page"), message: "", refused: "" })
   }
 
+  /** A click is a press and a release on the same element: between them, a tick's answer must not replace it. */
+  function release() {
+    if (!pressing) return
+    pressing = false
+    if (missed) show(model.get("page"))
+  }
+
   root.addEventListener("input", ({ target: { type, dataset: { name }, value } }) => {
     if (type !== "range") return
     controls.get(name).drag(value)
@@ -143,24 +197,30 @@ function draw(model, el, wire) {
     if (target.type === "radio") wire.move("set", target.dataset.name, target.value)
     else commit(target)
   })
+  root.addEventListener("draw", ({ target, detail }) => wire.move("set", target.dataset.name, detail))
   root.addEventListener("click", ({ target }) => act(target, wire))
+  picture.addEventListener("pointerdown", () => { pressing = true })
   picture.addEventListener("keydown", event => {
     const native = event.target.matches("button, a, summary, input") // has a click of its own for these keys
+    if (native && event.key === " ") pressing = true // a click when the key comes up
     if (native || event.shiftKey || !["Enter", " "].includes(event.key)) return
     event.preventDefault() // Space would scroll the page
     act(event.target, wire)
   })
-  window.addEventListener("keydown", keys, true) // before Jupyter's own listener on the document
+  const outside = { capture: true, signal: gone.signal } // before Jupyter's own listeners on the document
+  window.addEventListener("keydown", keys, outside)
+  for (const end of ["pointerup", "pointercancel", "keyup", "blur"])
+    window.addEventListener(end, () => setTimeout(release), outside) // after the click
   const sizes = watchSizes(root, column, picture)
 
   const view = { show, silent, wait }
   show(model.get("page"))
   clearTimeout(reading) // nothing has changed yet: nothing to read out
   el.append(root)
-  wire.views.add(view)
+  wire.join(view)
   return () => {
-    wire.views.delete(view)
-    window.removeEventListener("keydown", keys, true)
+    wire.leave(view)
+    gone.abort()
     sizes.disconnect()
   }
 }
@@ -243,6 +303,127 @@ const DRAW = {
     shows.set(name, { box, show() {} })
     return box
   },
+
+  drawing({ name, label, rows, columns, hint }, id, message, shows) {
+    const ink = new Ink(rows, columns)
+    const canvas = make("canvas", { width: columns, height: rows, tabindex: 0, role: "application",
+      "aria-label": label, "aria-describedby": `${id}-keys`, "data-name": name })
+    const cursor = make("div", { class: "cnnlab-cursor" })
+    const clear = make("button", { type: "button" }, "Clear")
+    const spoken = make("p", { class: "cnnlab-spoken", role: "status" })
+    const box = make("div", { class: "cnnlab-drawing", role: "group", "aria-label": label },
+      make("span", {}, label), make("div", { style: `--rows: ${rows}; --columns: ${columns}` }, canvas, cursor), clear,
+      make("small", {}, hint), make("p", { class: "cnnlab-spoken", id: `${id}-keys` }, KEYS), spoken)
+    let pen = null // where the pen is while it is down
+    let at = [columns >> 1, rows >> 1] // the cell that the keys are on
+
+    const show = text => {
+      if (pen || text === ink.text) return // a stroke that is being drawn is not taken back
+      ink.text = text
+      ink.paint(canvas)
+    }
+    const changed = () => {
+      ink.paint(canvas)
+      canvas.dispatchEvent(new CustomEvent("draw", { bubbles: true, detail: ink.text }))
+    }
+    const point = () => ["--x", "--y"].forEach((name, axis) => cursor.style.setProperty(name, at[axis]))
+    const place = ({ clientX, clientY }) => { // in cells, whole numbers in the middle of each
+      const { left, top, width, height } = canvas.getBoundingClientRect()
+      return [columns * (clientX - left) / width - 0.5, rows * (clientY - top) / height - 0.5]
+    }
+    const draw = events => {
+      for (const next of events.map(place)) {
+        ink.stroke(pen ?? next, next)
+        pen = next
+      }
+      changed()
+    }
+    const erase = () => {
+      ink.clear()
+      changed()
+    }
+    const step = ([right, down], drawing) => {
+      const from = at
+      at = [clamp(at[0] + right, 0, columns - 1), clamp(at[1] + down, 0, rows - 1)]
+      point()
+      if (!drawing) return
+      ink.stroke(from, at)
+      changed()
+    }
+    const toggle = () => {
+      ink.toggle(at)
+      changed()
+    }
+
+    canvas.addEventListener("pointerdown", event => {
+      if (!event.isPrimary || event.button !== 0) return
+      canvas.setPointerCapture(event.pointerId)
+      draw([event])
+    })
+    canvas.addEventListener("pointermove", event => {
+      if (pen && event.isPrimary) draw([...event.getCoalescedEvents?.() ?? [], event])
+    })
+    canvas.addEventListener("lostpointercapture", () => {
+      pen = null
+      changed() // sent once more, so that an answer shows what the state is now
+    })
+    canvas.addEventListener("keydown", event => {
+      const { key, shiftKey, ctrlKey, metaKey, altKey } = event
+      if (ctrlKey || metaKey || altKey || (key === "Enter" && shiftKey)) return // Jupyter's
+      if (ARROWS[key]) step(ARROWS[key], shiftKey)
+      else if (key === " " || key === "Enter") toggle()
+      else if (key === "Delete" || key === "Backspace") erase()
+      else return
+      event.preventDefault() // Space and arrows would scroll the page
+      spoken.textContent = `cell ${at[1]},${at[0]}: ${ink.gray(at)}`
+    })
+    clear.addEventListener("click", erase)
+    point()
+    shows.set(name, { box, show })
+    return box
+  },
+}
+
+/** The gray values of a drawing, 0 (blank) to 255, row by row. A place is [x, y] in cells. */
+class Ink {
+  constructor(rows, columns) {
+    this.columns = columns
+    this.grays = new Uint8ClampedArray(rows * columns) // rounds, and stays within 0 and 255
+  }
+
+  /** Two hexadecimal digits a cell: what Python reads and writes. */
+  get text() { return Array.from(this.grays, gray => gray.toString(16).padStart(2, "0")).join("") }
+  set text(digits) { this.grays.set(digits.match(/../g).map(two => parseInt(two, 16))) }
+
+  gray([x, y]) { return this.grays[this.columns * y + x] }
+  toggle([x, y]) { this.grays[this.columns * y + x] = this.gray([x, y]) < 128 ? 255 : 0 }
+  clear() { this.grays.fill(0) }
+
+  /** A straight stroke of a round pen; its edge fades over one cell. */
+  stroke(from, to) {
+    this.grays.forEach((gray, n) => {
+      const gap = distance([n % this.columns, Math.floor(n / this.columns)], from, to)
+      this.grays[n] = Math.max(gray, 255 * (PEN / 2 + 0.5 - gap))
+    })
+  }
+
+  paint(canvas) {
+    const image = new ImageData(this.columns, this.grays.length / this.columns)
+    this.grays.forEach((gray, n) => image.data.set([gray, gray, gray, 255], 4 * n))
+    canvas.getContext("2d").putImageData(image, 0, 0)
+  }
+}
+
+/** How far a point is from the straight line between two others. */
+function distance([x, y], [x1, y1], [x2, y2]) {
+  const right = x2 - x1, down = y2 - y1
+  const along = ((x - x1) * right + (y - y1) * down) / (right * right + down * down || 1)
+  const nearest = clamp(along, 0, 1)
+  return Math.hypot(x - x1 - nearest * right, y - y1 - nearest * down)
+}
+
+function clamp(number, low, high) {
+  return Math.min(Math.max(number, low), high)
 }
 
 /** At most six digits, with a true minus sign; the field's title holds them all. */
@@ -263,7 +444,15 @@ function patch(old, html) {
   old.source = html
   const fresh = make("template", {})
   fresh.innerHTML = html
+  const focused = old.contains(document.activeElement) && document.activeElement
   patchChildren(old, fresh.content)
+  if (focused && !old.contains(document.activeElement)) find(old, focused.dataset)?.focus({ preventScroll: true })
+}
+
+/** What acts in the picture as an element that was replaced did. */
+function find(picture, { press, set }) {
+  const acting = [...picture.querySelectorAll("[data-press], [data-set]")]
+  return acting.find(({ dataset }) => dataset.press === press && dataset.set === set)
 }
 
 function patchChildren(old, fresh) {

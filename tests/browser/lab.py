@@ -220,6 +220,36 @@ def press_button(panel: Locator, label: str) -> None:
     settle(panel)
 
 
+def canvas(panel: Locator, label: str) -> Locator:
+    """The canvas of the drawing with this label."""
+    return panel.get_by_role("application", name=label, exact=True)
+
+
+def point(panel: Locator, label: str, row: float, column: float) -> tuple[float, float]:
+    """Where on the page the middle of a drawing's cell is."""
+    drawing = canvas(panel, label)
+    box, rows, columns = drawing.bounding_box(), *(int(drawing.get_attribute(side)) for side in ("height", "width"))
+    return box["x"] + box["width"] * (column + 0.5) / columns, box["y"] + box["height"] * (row + 0.5) / rows
+
+
+def stroke(panel: Locator, label: str, *cells: tuple[float, float], steps: int = 12) -> None:
+    """Draw with the mouse from the middle of one cell (row, column) to the next."""
+    canvas(panel, label).scroll_into_view_if_needed()
+    mouse, (first, *others) = panel.page.mouse, [point(panel, label, *cell) for cell in cells]
+    mouse.move(*first)
+    mouse.down()
+    for other in others:
+        mouse.move(*other, steps=steps)
+    mouse.up()
+    settle(panel)
+
+
+def grays(panel: Locator, label: str) -> bytes:
+    """What is on a drawing's canvas, one gray for each cell, row by row."""
+    pixels = """canvas => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]"""
+    return bytes(canvas(panel, label).evaluate(pixels)[::4])
+
+
 def settle(panel: Locator) -> None:
     """Return when every move made so far is answered and on screen."""
     panel.locator("xpath=self::*[not(@data-waiting)]").wait_for(timeout=10_000)

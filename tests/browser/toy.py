@@ -1,7 +1,12 @@
-"""A small lesson for the panel's own tests and benchmark: four weights, a bias and a learning rate move a heat
-map, a curve and a line of arithmetic. Plain Python, so that a panel's test needs nothing of the suite."""
+"""Small lessons for the panel's own tests and benchmark. Plain Python: a panel's test needs nothing of the suite.
 
-from cnnlab.panel import Button, Choice, Group, Lesson, Slider, View
+`Toy`: four weights, a bias and a learning rate move a heat map, a curve and a line of arithmetic. `Count` runs
+by itself. `Sketch` has a drawing.
+"""
+
+import time
+
+from cnnlab.panel import Button, Choice, Drawing, Group, Lesson, Slider, View
 
 IMAGE = ((1, 0, 2), (3, 1, 0), (0, 2, 1))
 PLACES = ((0, 0), (0, 1), (1, 0), (1, 1))
@@ -86,3 +91,59 @@ def curve(state):
 def trail(state):
     """The losses so far."""
     return f"<p>losses: {', '.join(f'{loss:.4g}' for loss in state['losses']) or 'none yet'}</p>"
+
+
+class Count(Lesson):
+    """Once started, each piece of 0.1 s adds the slider's number; beyond the limit it refuses to."""
+
+    title = "A count that runs"
+    piece = 0.1  # s
+    controls = (
+        Group("Run", Button("go", "Go"), Button("stop", "Stop"), columns=2),
+        Group("Numbers", Slider("by", "add", 1, 10, 1, 1), Slider("limit", "limit", 1, 9999, 1, 9999)),
+    )
+    start = {"going": False, "added": ()}
+
+    def view(self, state):
+        added = state["added"]
+        line = f"{len(added)} pieces, count {sum(added)}"
+        above = "<p>the button is not always the same child of the picture</p>" * (len(added) % 3)
+        return View(f'{above}<p>{line}</p><button data-press="stop">Stop here</button>', line)
+
+    def press(self, state, name):
+        return {**state, "going": name == "go"}
+
+    def running(self, state):
+        return state["going"]
+
+    def tick(self, state):
+        time.sleep(self.piece)
+        added = (*state["added"], state["by"])
+        if sum(added) > state["limit"]:
+            raise ValueError(f"A count of {sum(added)} is beyond the limit.")
+        return {**state, "added": added}
+
+
+def bar(column):
+    """28×28 grays with one full column, as a drawing holds them."""
+    return bytes(255 * (n % 28 == column) for n in range(784))
+
+
+class Sketch(Lesson):
+    """A drawing, two pictures to put into it, and what Python knows of it."""
+
+    title = "A drawing"
+    controls = (
+        Group("Draw", Drawing("digit", "digit", hint="Draw one digit, large")),
+        Group("", Choice("preset", "Or take", ((0, "nothing"), (5, "a bar on the left"), (22, "a bar on the right")), 0)),
+    )
+
+    def view(self, state):
+        digit = state["digit"]
+        line = f"{sum(map(bool, digit))} cells with ink, {sum(digit)} in all"
+        inked = [(n, gray) for n, gray in enumerate(digit) if gray]
+        squares = (f'<rect x="{n % 28}" y="{n // 28}" width="1" height="1" fill-opacity="{gray / 255:.3f}"/>' for n, gray in inked)
+        return View(f'<p data-grays="{digit.hex()}">{line}</p><svg viewBox="0 0 28 28" width="300">{"".join(squares)}</svg>', line)
+
+    def change(self, state, name, value):
+        return {**state, name: value, **({"digit": bar(value) if value else bytes(784)} if name == "preset" else {})}
