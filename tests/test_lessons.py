@@ -11,13 +11,15 @@ import pytest
 from ipywidgets.widgets.widget import _instances
 
 from cnnlab.arithmetic import board, number
+from cnnlab.counting import count_recipe
 from cnnlab.examples import example_1, example_2, example_2_step_by_step
 from cnnlab.gradients import losses_after
-from cnnlab.ledger import run
+from cnnlab.ledger import Recipe, run
 from cnnlab.lessons import example_1 as lesson_1
 from cnnlab.lessons import example_2 as lesson_2
-from cnnlab.lessons import rise
-from cnnlab.panel import Choice, Slider
+from cnnlab.lessons import kernels, lenet, rise
+from cnnlab.ops import AddBias, Flatten, FullyConnected
+from cnnlab.panel import Choice, Drawing, Slider
 from cnnlab.show.board import tile
 
 PANELS = {
@@ -27,6 +29,11 @@ PANELS = {
     "3 overshoot": rise.overshoot, "3 valley": rise.valley, "3 misread": rise.misread,
     "3 wrong gradient": rise.wrong_gradient, "3 slip": rise.slip, "3 sharing": rise.sharing,
     "3 mini-batch": rise.mini_batch, "3 carried": rise.carried, "3 kink": rise.kink, "3 edge": rise.edge,
+    "4 predict most": lenet.predict_most, "4 count one": lenet.count_one, "4 predict loss": lenet.predict_loss,
+    "4 train": lenet.train, "4 break it": lenet.break_it,
+    "5 kernels over time": kernels.over_time, "5 kernels maps": kernels.maps, "5 kernels mattered": kernels.mattered,
+    "5 kernels predict": kernels.predict_neighbours, "5 kernels nearest": kernels.nearest,
+    "5 kernels confusion": kernels.confusion, "5 kernels follow": kernels.follow_back, "5 kernels quiz": kernels.quiz,
 }
 every_panel = pytest.mark.parametrize("make", PANELS.values(), ids=PANELS.keys())
 
@@ -92,6 +99,8 @@ def wander(panel, rng):
         panel.set(control.name, rng.choice([value, value, value, low, high, "", "abc", "nan", "1/0", high * 100 + 1]))
     elif isinstance(control, Choice):
         panel.set(control.name, rng.choice(control.options)[0])
+    elif isinstance(control, Drawing):
+        panel.set(control.name, rng.choice([control.value, rng.randbytes(len(control.value)), "not a drawing"]))
     else:
         panel.press(control.name)
 
@@ -334,7 +343,7 @@ def test_the_sharpness_settles_at_two_over_the_learning_rate():
 
 
 def test_predictions_give_nothing_away_before_the_commitment():
-    for make in (lesson_1.predict_output, lesson_1.predict_rate, lesson_2.predict_change):
+    for make in (lesson_1.predict_output, lesson_1.predict_rate, lesson_2.predict_change, lenet.predict_most, lenet.predict_loss):
         panel = make()
         assert not re.search("[✓✗]", panel.html)
         panel.press("commit")
@@ -350,6 +359,63 @@ def test_predictions_give_nothing_away_before_the_commitment():
 
 def test_static_pages_read_the_same_twice_and_carry_their_text():
     for page in (lesson_1.given, lesson_1.forward, lesson_1.backward, lesson_1.rate_table, lesson_2.given,
-                 lesson_2.forward, lesson_2.both_ways):
+                 lesson_2.forward, lesson_2.both_ways, lenet.picture, lenet.counts, lenet.totals, lenet.step_lines,
+                 lenet.too_long):
         assert repr(page()) == repr(page()) and page()._repr_html_() == page()._repr_html_()
         assert page().text.count("=") >= 2
+
+
+def test_the_count_panel_counts_what_a_run_on_ones_counts():
+    panel, rng = lenet.count_one(), random.Random(17)
+    assert "(5×5×1 + 1)×6 = 156" in panel.line and "156×28×28 = 122,304" in panel.line
+    for _ in range(30):
+        for name, low, high in (("side", 1, 7), ("channels", 1, 3), ("kernels", 1, 3), ("padding", 0, 2), ("stride", 1, 3)):
+            panel.set(name, rng.randint(low, high))
+        panel.set("size", rng.randint(1, lenet.CountOne.widest(panel.state)))
+        assert panel.message == ""
+        layer = lenet.convolution_of(panel.state)
+        whole, inputs, outputs = lenet.fully_connected_like(layer), np.prod(layer.before), np.prod(layer.shape)
+        recipe = Recipe(flat=Flatten("image"), f_sum=FullyConnected("flat", "weight"), f=AddBias("f_sum", "bias"))
+        counted = count_recipe(recipe, {"image": layer.before, "weight": (outputs, inputs), "bias": (outputs,)}).layers[0]
+        assert (whole.parameters, whole.connections, whole.parameters_text) == (counted.parameters, counted.connections, counted.parameters_text)
+        assert layer.shape[1] == (panel.state["side"] + 2 * panel.state["padding"] - panel.state["size"]) // panel.state["stride"] + 1
+
+
+def test_a_kernel_never_outgrows_its_picture():
+    panel = lenet.count_one()
+    for name, value in (("size", 11), ("side", 3), ("padding", 1), ("padding", 0), ("side", 1)):
+        panel.set(name, value)
+        assert panel.message == "" and panel.state["size"] <= panel.state["side"] + 2 * panel.state["padding"]
+    assert panel.state["size"] == 1
+    panel.set("size", 2)
+    assert "kernel size" in panel.message
+
+
+def test_as_a_fully_connected_layer_c5_shares_nothing():
+    panel = lenet.count_one()
+    for name, value in (("size", 5), ("side", 5), ("channels", 16), ("kernels", 32)):
+        panel.set(name, value)
+    assert panel.html.count("(5×5×16 + 1)×32 = 12,832") == 1 and "12,832 numbers: as many" in words(panel)
+
+
+def test_the_totals_are_those_of_the_paper():
+    text = lenet.totals().text
+    assert "= 60,000" in text and "= 340,908" in text and "340,908 − 840 = 340,068" in text and "= 61,706" in text and "✗" not in text
+    counted = lenet.counts().text
+    for figure in ("= 156", "= 122,304", "= 12 ", "= 5,880", "= 1,516", "= 151,600"):
+        assert figure in counted
+
+
+def test_what_a_broken_start_and_a_broken_network_come_to():
+    zero = lenet.zero_start().text
+    assert [row.split("; ")[0] for row in zero.splitlines() if not row.endswith("; 0")][1:2] == ["fc_bias"]
+    assert "differ by at most 0:" in zero
+    rows = [row.split("; ") for row in lenet.left_out().text.splitlines()[1:5]]
+    assert [row[0] for row in rows if row[1] == "0"] == ["without biases"]
+    assert [row[0] for row in rows if row[2] == "0"] == ["without ReLU, mean-pooling for max-pooling"]
+    assert "the step is too long" in lenet.too_long().text
+
+
+@pytest.mark.parametrize("answer, verdict", [(..., "missing"), (556, "correct"), (880, "slip"), (540, "slip"), (1, "keep working")])
+def test_the_check_of_c3(answer, verdict):
+    assert lenet.check_c3(answer).verdict == verdict

@@ -15,7 +15,7 @@ from cnnlab.examples import example_1, example_2
 from cnnlab.ledger import run
 from cnnlab.lessons import example_1 as lesson_1
 from cnnlab.lessons import example_2 as lesson_2
-from cnnlab.lessons import rise
+from cnnlab.lessons import rise, trained
 from cnnlab.show.board import tile
 
 from . import lab
@@ -76,7 +76,7 @@ def assert_shows_its_ledger(panel, example, lesson):
 def test_run_all_shows_every_panel_and_stored_line(pages):
     for key, page in pages.items():
         shown = page.locator(".cnnlab-panel").count()
-        assert shown == {"01": 4, "02": 5, "03": 10}[key]
+        assert shown == {"01": 4, "02": 5, "03": 10, "04": 5, "05": 8}[key]
         assert page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
 
 
@@ -204,3 +204,129 @@ def test_a_prediction_is_answered_only_after_the_commitment(pages):
     assert "✓" not in lab.picture_text(panel)
     lab.press_button(panel, "This is my answer")
     assert "✓ Yes." in lab.picture_text(panel)
+
+
+def step_of(panel):
+    """How many steps the run of a training panel has made, as its picture says."""
+    return int(re.search(r"Step ([\d,]+) of", lab.picture_text(panel))[1].replace(",", ""))
+
+
+def curve_of(panel):
+    """The points of the loss curve."""
+    return panel.locator("figure polyline").first.get_attribute("points")
+
+
+def test_a_run_of_notebook_04_is_watched_stopped_and_gone_on_with(pages):
+    page, panel = pages["04"], lab.panel(pages["04"], 3)
+    lab.type_number(panel, "epochs", "40")  # long enough to be stopped on the way, however fast the machine is
+    assert step_of(panel) == 0 and curve_of(panel) == ""
+    lab.press_button(panel, "▶ Train")
+    seen = []
+    for _ in range(3):  # the curve moves by itself
+        points = curve_of(panel)
+        page.wait_for_function("([figure, points]) => figure.querySelector('polyline').getAttribute('points') !== points",
+                               arg=[panel.locator(".cnnlab-picture").element_handle(), points], timeout=20_000)
+        seen.append(step_of(panel))
+    assert 0 < seen[0] < seen[1] < seen[2]
+    lab.press_button(panel, "■ Stop")
+    panel.locator("strong:has-text('Stopped after step')").wait_for(timeout=20_000)
+    stopped, points = step_of(panel), curve_of(panel)
+    page.wait_for_timeout(1500)
+    assert (step_of(panel), curve_of(panel)) == (stopped, points) and stopped >= seen[2]
+    lab.type_number(panel, "epochs", "8")
+    assert "keeps the settings it began with" in lab.message(panel)
+    lab.press_button(panel, "▶ Train")
+    page.wait_for_function("([figure, points]) => figure.querySelector('polyline').getAttribute('points') !== points",
+                           arg=[panel.locator(".cnnlab-picture").element_handle(), points], timeout=20_000)
+    assert step_of(panel) > stopped
+    lab.press_button(panel, "■ Stop")
+    lab.press_button(panel, "Start over")
+    assert step_of(panel) == 0
+
+
+def test_a_broken_run_of_notebook_04_is_predicted_and_then_diagnosed(pages):
+    panel = lab.panel(pages["04"], 4)
+    lab.press_button(panel, "▶ Train")
+    assert "Predict first" in lab.message(panel)
+    panel.get_by_label("η = 5", exact=True).check()
+    panel.get_by_label("its loss runs away: the run is stopped").check()
+    lab.settle(panel)
+    lab.press_button(panel, "▶ Train")
+    panel.locator("strong:has-text('As you predicted')").wait_for(timeout=30_000)
+    text = lab.picture_text(panel)
+    assert "because the step is too long" in text and "stopped" in panel.locator("table.facts").inner_text()
+
+
+def test_the_count_panel_of_notebook_04(pages):
+    panel = lab.panel(pages["04"], 1)
+    lab.type_number(panel, "rows and columns", "16")
+    assert "(16 − 5)/1 + 1 = 12" in lab.picture_text(panel) and "156×12×12 = 22,464" in lab.picture_text(panel)
+    lab.type_number(panel, "kernel size", "40")
+    assert "kernel size" in lab.message(panel)
+
+
+def sources(panel):
+    """The pictures of the feature maps, as their bytes stand in the page."""
+    return panel.locator("figure[data-press^='map '] img").evaluate_all("images => images.map(image => image.src)")
+
+
+@pytest.mark.parametrize("digit, strokes", [
+    (7, [[(6, 7), (6, 20), (14, 15), (24, 11)]]),
+    (3, [[(6, 8), (5, 13), (8, 18), (12, 14), (14, 18), (20, 18), (23, 12), (21, 8)]])])
+def test_a_digit_drawn_with_the_mouse_in_notebook_05_is_read_as_python_reads_it(pages, digit, strokes):
+    panel = lab.panel(pages["05"], 1)
+    panel.get_by_role("button", name="Clear", exact=True).click()
+    lab.settle(panel)
+    assert "An empty picture" in lab.picture_text(panel)
+    empty = sources(panel)
+    for stroke in strokes:
+        lab.stroke(panel, "Draw a digit", *stroke)
+    look, drawn = trained.look_at(), lab.grays(panel, "Draw a digit")
+    assert drawn == bytes.fromhex(lab.shown(panel)["digit"]) and sum(drawn) > 0
+    found = trained.seen(look, drawn)
+    assert found.answer == digit
+    assert f"Your drawing: answer {digit}, p ≈ {trained.shown(found.p[digit])}" in lab.picture_text(panel)
+    now = sources(panel)
+    assert len(now) == len(empty) == 6 + 6 + 16 + 16 and sum(one != other for one, other in zip(now, empty)) > 22
+    panel.locator("[data-press='map s2 1']").click()
+    lab.settle(panel)
+    panel.locator("[data-press='at 5 6']").click()
+    lab.settle(panel)
+    assert str(found.ledger.explain("s2", (0, 1, 5, 6), 4)) in " ".join(lab.picture_text(panel).split())
+
+
+def test_the_time_slider_of_notebook_05_shows_the_kernels_of_that_step(pages):
+    panel, look = lab.panel(pages["05"], 0), trained.look_at()
+    size = panel.bounding_box()
+    for moment in (40, 12, 3):
+        lab.drag(panel, "moment of the run", moment)
+        at = int(lab.shown(panel)["moment"])
+        assert abs(at - moment) <= 1
+        assert f"After {look.moments[at].step:,} of 2,500 steps" in lab.picture_text(panel)
+        assert tiles(panel, "kernel 0 now") == [trained.fixed(value) for value in np.ravel(look.moments[at].kernels[0])]
+        assert panel.bounding_box()["height"] == size["height"]
+
+
+def test_play_of_notebook_05_runs_by_itself_and_stops(pages):
+    panel = lab.panel(pages["05"], 0)
+    lab.press_button(panel, "Back to the first step")
+    lab.press_button(panel, "▶ Play")
+    panel.locator("b:has-text('After 320 of')").wait_for(timeout=20_000)
+    lab.press_button(panel, "■ Stop")
+    panel.locator("xpath=self::*[not(@data-running)]").wait_for(timeout=10_000)
+    at = int(lab.shown(panel)["moment"])
+    pages["05"].wait_for_timeout(800)
+    assert int(lab.shown(panel)["moment"]) == at >= 5
+
+
+def test_a_mistake_is_followed_to_a_pixel_in_notebook_05(pages):
+    panel = lab.panel(pages["05"], 6)
+    heights = set()
+    for at in range(1, 19):
+        lab.press_button(panel, "Next ▶")
+        assert f"Step {at} of 18" in lab.picture_text(panel)
+        heights.add(panel.bounding_box()["height"])
+    assert "image[" in lab.picture_text(panel) and len(heights) == 1
+    panel.locator("[data-set='step=2']").click()
+    lab.settle(panel)
+    assert "Step 2 of 18" in lab.picture_text(panel)
