@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 
-from cnnlab import AddBias, Recipe, ReLU, run
+from cnnlab import AddBias, Dropout, LineError, Recipe, ReLU, WeightPenalty, run
 from cnnlab.data import Digits, digits_8x8, mnist
 from cnnlab.ledger import replay
 from cnnlab.networks import lenet_5, lenet_5_1998, small_cnn, wide_cnn, without_activation, without_bias
@@ -47,6 +47,7 @@ def everything(training) -> dict:
             for step, entry in training.recorder.entries]
     return {"step": training.step, "losses": training.losses, "hits": training.hits, "epochs": training.epochs,
             "stopped": training.stopped, "finished": training.finished, "kept": kept, "every": training.recorder.every,
+            "remembered": [step for step, _ in training.remembered],
             "best": training.best and (training.best.epoch, training.best.loss, bits(training.best.parameters)),
             "state": bits(training.state), "parameters": bits(training.parameters)}
 
@@ -221,13 +222,12 @@ class Everywhere:
         return None
 
 
-def broken_off(training, at):
-    """Take steps to the end, broken off once at line number `at`; whether it was."""
+def broken_off(training, at) -> bool:
+    """Advance a run, broken off at line number `at`; whether there are so many."""
     everywhere, before = Everywhere(at), sys.gettrace()
+    sys.settrace(everywhere)
     try:
-        sys.settrace(everywhere)
-        while training.advance():
-            pass
+        training.advance()
     except KeyboardInterrupt:
         pass
     finally:
@@ -235,19 +235,43 @@ def broken_off(training, at):
     return everywhere.at == -1
 
 
-def test_an_interrupt_at_any_line_loses_nothing(tmp_path):
-    """Half a step, half an epoch's end, half a thinning: whatever was broken off is made good, also by saving."""
-    settings = dict(epochs=3, patience=1, recorder=None, learning_rate=1e-6)
-    whole = fresh(**settings | {"recorder": keeper(2)}).go_on()
-    assert "no lower validation loss" in whole.stopped or whole.step == whole.steps
-    at, trials = 1, 0
-    while broken_off(training := fresh(**settings | {"recorder": keeper(2)}), at):
-        if trials % 5 == 0:
+@pytest.mark.parametrize("before, rate", [(0, 0.3), (5, 0.0), (8, 0.3)],
+                         ids=["the first", "the last before patience is over", "one whose start is remembered"])
+def test_an_interrupt_at_any_line_of_a_step_loses_nothing(before, rate, tmp_path, monkeypatch):
+    """Half a step, half an epoch's end, half an early stop: whatever was broken off is made good, also by saving."""
+    def begun():
+        training = fresh(digits=some, recorder=keeper(2), patience=9 if rate else 1, learning_rate=rate)
+        for _ in range(before):
+            training.advance()
+        return training
+    monkeypatch.setattr("cnnlab.training.run.REMEMBERED", 4)
+    some, at = FEW._replace(test_images=FEW.test_images[:5], test_labels=FEW.test_labels[:5]), 1
+    whole = begun()
+    whole.advance(), whole.advance()
+    assert bool(whole.stopped) is (rate == 0)  # then no epoch is better than the one before
+    while broken_off(training := begun(), at):
+        if at % 10 == 0:
             training.save(tmp_path / "run.npz")
-            training = Training.load(tmp_path / "run.npz", small_cnn, FEW)
-        same(training.go_on(), whole)
-        at, trials = at + 23, trials + 1
-    assert trials > 30
+            training = Training.load(tmp_path / "run.npz", small_cnn, some)
+        while training.step < whole.step or training.epoch_is_due or training.finished != whole.finished:
+            training.advance()
+        same(training, whole)
+        at += 1
+    assert at > 60
+
+
+def test_a_second_interrupt_breaks_off_and_loses_nothing():
+    """The first waits for the end of the step, the second does not; both together are a stop like any other."""
+    def twice(training):
+        if training.step == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(9)
+    begun = time.monotonic()
+    training = fresh().go_on(watch=twice)
+    assert time.monotonic() - begun < 6
+    assert training.paused and training.step == 4 and training.stopped.startswith("stopped by hand after 4 of ")
+    same(training.go_on(), fresh().go_on())
 
 
 def test_a_run_trains_in_a_thread_too():
@@ -530,6 +554,28 @@ def test_a_run_that_learns_is_not_stuck_and_a_unit_that_is_off_is_silent():
 # What stands there in training only
 
 
+def test_both_by_hand():
+    recipe = Recipe(out=Dropout("values", "kept", "keep"), price=WeightPenalty("weight", "strength"))
+    given = dict(values=[1, 2, 3], kept=[1, 0, 1], keep=0.5, weight=[[3, -4]], strength=0.2)
+    ledger = run(recipe, **given)
+    assert ledger["out"].tolist() == [1 * 1 / 0.5, 2 * 0 / 0.5, 3 * 1 / 0.5] and ledger["price"] == 0.2 / 2 * (3**2 + 4**2)
+    assert str(ledger.explain("out", 2)) == "out[2] = 3×1/0.5 = 6"
+    assert str(ledger.explain("price")) == "price = 0.2/2×(3² + (−4)²) = 2.5"
+    bent = replay(recipe, {name: np.asarray(value) for name, value in given.items()} | {"weight": np.array([3 + 1e-30j])})
+    assert bent["price"].imag == pytest.approx(0.2 * 3 * 1e-30)  # a complex step gives the slope
+
+
+@pytest.mark.parametrize("wrong, words", [
+    ({"kept": [1, 0]}, r"line out = Dropout\(values, kept, keep\): kept \(2,\) and values \(3,\) differ in shape"),
+    ({"keep": 0}, "keep 0.0 must be one number above 0 and at most 1"),
+    ({"keep": [0.5]}, r"keep \[0.5\] must be one number"),
+    ({"strength": [1, 2]}, r"line price = WeightPenalty\(weight, strength\): strength \(2,\) must be one number")])
+def test_both_refuse_what_does_not_fit(wrong, words):
+    recipe = Recipe(out=Dropout("values", "kept", "keep"), price=WeightPenalty("weight", "strength"))
+    with pytest.raises(LineError, match=words):
+        run(recipe, **dict(values=[1, 2, 3], kept=[1, 0, 1], keep=0.5, weight=[[3, -4]], strength=0.2) | wrong)
+
+
 def test_dropout_drops_the_stated_share_anew_in_each_step_and_keeps_the_mean():
     training = fresh(digits=DIGITS, dropout={"flat": 0.25}, batch=256, patience=None)
     ledger = training.take_step()
@@ -557,16 +603,18 @@ def test_both_only_add_lines():
     assert str(forward.names["c3_sum"]) == "c3_sum = Correlate(s2_dropped, c3_kernel, padding=1)"
 
 
-def test_a_shift_moves_each_picture_by_whole_cells():
-    training, plain = (fresh(digits=DIGITS, shift=shift, batch=500, patience=None) for shift in (1, 0))
-    moved, still = (np.asarray(each.batch(0)["image"])[:, 0] for each in (training, plain))
-    padded, ways = np.pad(still, ((0, 0), (1, 1), (1, 1))), set()
-    for picture, around in zip(moved, padded):
-        fits = [(i, j) for i in range(3) for j in range(3) if np.array_equal(picture, around[i:i + 8, j:j + 8])]
-        assert fits
-        ways |= set(fits[:1])
-    assert len(ways) == 9
-    assert not np.array_equal(moved, training.batch(3)["image"][:, 0])
+def ways(moved, still) -> list:
+    """By how much each picture was moved, down and to the right; None where it was not moved by one cell at most."""
+    def way(picture, around):
+        return next(((1 - i, 1 - j) for i, j in np.ndindex(3, 3) if np.array_equal(picture, around[i:i + 8, j:j + 8])), None)
+    return [way(picture[0], np.pad(other[0], 1)) for picture, other in zip(moved, still)]
+
+
+def test_a_shift_moves_each_picture_by_whole_cells_anew_in_each_step():
+    moved, still = (fresh(digits=DIGITS, shift=shift, batch=200, patience=None) for shift in (1, 0))
+    first, second = (ways(moved.batch(step)["image"], still.batch(step)["image"]) for step in (0, 1))
+    assert set(first) == set(second) == {(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)}
+    assert sum(one != other for one, other in zip(first, second)) > 150
 
 
 @pytest.mark.parametrize("schedule, shares", [
@@ -616,6 +664,9 @@ def test_a_picture_of_another_size_is_refused():
     words = r"LeNet-5.* reads pictures \(1, 28, 28\), train_images has the shape \(90, 1, 8, 8\)"
     with pytest.raises(ValueError, match=words):
         Training(lenet_5, FEW)
+    none = FEW._replace(test_images=FEW.test_images[:0], test_labels=FEW.test_labels[:0])
+    with pytest.raises(ValueError, match=r"test_labels has the shape \(0,\) .*: give one label a picture, and one picture"):
+        Training(small_cnn, none)
     with pytest.raises(ValueError, match="evaluate: 40 pictures and 0 labels"):
         fresh().evaluate(FEW.test_images, [])
 

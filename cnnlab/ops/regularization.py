@@ -47,6 +47,8 @@ class WeightPenalty(Operation):
     strength: Name
 
     def compute(self, weight, strength):
+        if strength.ndim:
+            raise ValueError(f"{self.strength} {strength.shape} must be one number")
         cells = weight.ravel()
         return strength.astype(weight.dtype) / 2 * np.dot(cells, cells)  # vdot would conjugate a complex weight
 
