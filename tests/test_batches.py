@@ -4,6 +4,8 @@ Numbers are whole and small, so every sum is exact in float32 too, and "equal" m
 every order that a caller may bring.
 """
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import patch
 
 import autograd.numpy as anp
@@ -74,7 +76,7 @@ def equal(got, expected, what):
 def convolutions(draw, side=4):
     """(image, kernel, y, settings): y has the shape of the result, strides may pass the kernel, so may padding."""
     (n, c), o, (high, wide) = draw(pairs(1, 3)), draw(integers(1, 2)), draw(pairs(1, 3))
-    stride, (top, left) = draw(pairs(1, 4)), draw(pairs(0, 4))
+    stride, (top, left) = draw(st.just((1, 1)) | pairs(1, 4)), draw(pairs(0, 4))
     h, w = draw(integers(max(1, high - 2 * top), side)), draw(integers(max(1, wide - 2 * left), side))
     rows, columns = (h + 2 * top - high) // stride[0] + 1, (w + 2 * left - wide) // stride[1] + 1
     seed, dtype, laid = draw(seeds), draw(dtypes), draw(layouts)
@@ -119,7 +121,7 @@ NAMES = "out", "d_kernel", "d_image"
 @few
 @given(convolutions(), small)
 def test_a_batch_is_convolved_by_the_definition(case, most):
-    with patch.object(batches, "SMALL", most):
+    with patch.object(batches, "SMALL", most), patch.object(batches, "SMALL_RESULT", most):
         for name, got, expected in zip(NAMES, three(*case), three_by_definition(*case)):
             equal(got, expected, name)
 
@@ -148,11 +150,90 @@ def test_a_batch_is_linear_and_its_gradients_are_adjoints(case, factor):
     equal(three(image, kernel, factor * y + t, common)[2], factor * d_image + apart[2], "d_image")
 
 
+# The memory that is used again
+
+SHAPES = {"image": (3, 2, 5, 5), "kernel": (4, 2, 3, 3), "y": (3, 4, 5, 5)}
+SAME = {"stride": (1, 1), "padding": (1, 1)}
+
+
+@pytest.fixture
+def kept():
+    """What this thread keeps, empty at first."""
+    with patch.object(batches, "kept", batches.Kept()):
+        yield batches.kept
+
+
+def drawn(seed=0, **shapes):
+    return [whole(seed + at, shape, "float32") for at, shape in enumerate((SHAPES | shapes).values())]
+
+
+def test_pictures_that_change_are_laid_out_anew(kept):
+    image, kernel, y = drawn()
+    image = image.copy()
+    before = three_by_definition(image, kernel, y, SAME)
+    for got, expected in zip(three(image, kernel, y, SAME), before):
+        equal(got, expected, "before")
+    image += 1
+    for got, expected in zip(three(image, kernel, y, SAME), three_by_definition(image, kernel, y, SAME)):
+        equal(got, expected, "after")
+
+
+def test_read_only_pictures_are_laid_out_once_and_let_go(kept):
+    image, kernel, y = drawn()
+    right = three_by_definition(image, kernel, y, SAME)
+    Correlate("x", "k", **SAME).compute(image, kernel)
+    layout, = kept.layouts.values()
+    assert layout.held() is image
+    layout.parts = [(None, None)]  # nothing can be copied now
+    equal(KernelGradient("x", "y", "k", **SAME).compute(image, y, kernel), right[1], "d_kernel")
+    del image
+    assert layout.held() is None
+    with pytest.raises(TypeError):
+        Correlate("x", "k", **SAME).compute(drawn(9)[0], kernel)
+
+
+def test_a_copy_that_was_broken_off_is_made_again(kept):
+    (image, kernel, y), (other, *_) = drawn(), drawn(9)
+    Correlate("x", "k", **SAME).compute(image, kernel)
+    layout, = kept.layouts.values()
+    parts, layout.parts = layout.parts, [layout.parts[0], (None, None)]
+    with pytest.raises(TypeError):  # as an interrupt would: the first kernel column is the other picture's
+        Correlate("x", "k", **SAME).compute(other, kernel)
+    layout.parts = parts
+    equal(Correlate("x", "k", **SAME).compute(image, kernel), three_by_definition(image, kernel, y, SAME)[0], "out")
+
+
+def test_threads_do_not_share_the_memory():
+    cases = [drawn(seed, image=(40, 4, 20, 20), kernel=(4, 4, 3, 3), y=(40, 4, 20, 20)) for seed in range(0, 40, 10)]
+    expected = [three(*case, SAME) for case in cases]
+    started = threading.Barrier(len(cases))
+
+    def again_and_again(case):
+        started.wait()
+        return [three(*case, SAME) for _ in range(10)]
+    with ThreadPoolExecutor(len(cases)) as pool:
+        for found, right in zip(pool.map(again_and_again, cases), expected):
+            assert all(np.array_equal(*pair) for each in found for pair in zip(each, right))
+
+
+def test_what_is_kept_has_a_bound(kept):
+    for count in range(1, 3 * batches.MOST_LAYOUTS):
+        image, kernel, y = drawn(image=(count, 2, 5, 5), y=(count, 4, 5, 5))
+        for got, expected in zip(three(image, kernel, y, SAME), three_by_definition(image, kernel, y, SAME)):
+            equal(got, expected, f"{count} pictures")
+        assert len(kept.layouts) <= batches.MOST_LAYOUTS
+    kept.layouts.clear()
+    with patch.object(batches, "LARGEST_LAYOUT", 1):
+        three(image, kernel, y, SAME)
+    assert not kept.layouts
+
+
 # The lines between convolutions
 
 @few
-@given(st.tuples(integers(1, 3), integers(1, 3), integers(1, 5), integers(1, 5)), seeds, dtypes, layouts)
-def test_biases_and_flattening_are_their_definitions_in_every_order_of_memory(shape, seed, dtype, laid):
+@given(st.tuples(integers(1, 3), integers(1, 3), integers(1, 5), integers(1, 5)), seeds, dtypes, layouts,
+       st.sampled_from([0, batches.FEW]))
+def test_biases_and_flattening_are_their_definitions_in_every_order_of_memory(shape, seed, dtype, laid, few_cells):
     values, pattern = (whole(seed + at, shape, dtype, layout) for at, layout in enumerate(laid[:2]))
     bias = whole(seed, shape[1:2], dtype)
     added, total, flat = np.empty(shape), np.zeros(shape[1]), np.empty((shape[0], values[0].size))
@@ -160,7 +241,8 @@ def test_biases_and_flattening_are_their_definitions_in_every_order_of_memory(sh
         added[n, c, i, j] = values[n, c, i, j] + bias[c]
         total[c] += values[n, c, i, j]
         flat[n, at % flat.shape[1]] = values[n, c, i, j]
-    equal(worked_out(AddBias("v", "b"), values, bias), added, "AddBias")
+    with patch.object(batches, "FEW", few_cells):
+        equal(worked_out(AddBias("v", "b"), values, bias), added, "AddBias")
     equal(worked_out(BiasGradient("v", "b"), values, bias), total, "BiasGradient")
     equal(worked_out(Flatten("v"), values), flat, "Flatten")
     for order in "C", "F":

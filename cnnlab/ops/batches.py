@@ -3,30 +3,35 @@
 To its readers an array stays (N, C, H, W). Its memory runs (height, channel, width, image): the images lie
 innermost, so one cell of all images is one run of numbers, and whole rows of the picture follow each other.
 
-Then the KH rows under a kernel are one block of memory, and the products with BLAS can read it where it is:
-- forward, the picture is laid out over the kernel's columns alone, (H, C * KW, W' * N). What output row i needs
-  is the matrix of the KH * C * KW rows from i * stride on. Those matrices overlap; im2col would copy each cell
-  KH times more.
-- the kernel's gradient needs no copy: one product for each output row and each kernel column.
-- the image's gradient is one product for each image row, then a sum over the kernel's columns.
+The picture is laid out over the kernel's columns alone, (H, C * KW, W' * N). What output row i needs is then the
+matrix of the KH * C * KW rows from i * stride on, one block of memory, which BLAS reads where it is. Those matrices
+overlap; im2col would copy each cell KH times more.
+- forward, one product for each output row: the kernels times that matrix.
+- the kernel's gradient, the same matrices: d_out times each, added over the rows.
+- the image's gradient is the forward sum over d_out with the kernels turned round, where the map is as large as the
+  image. Where it is smaller, that would add up many zeros: then one product for each image row, and a sum over the
+  kernel's columns.
 """
 
+import threading
+import weakref
 from math import prod
 
 import numpy as np
 
-SMALL = 1_000_000
+# What OpenBLAS multiplies where it is; more it repacks first. Source: its sgemm_small_kernel_permit_skylakex.c.
+SMALL = 1_000_000     # multiplications
+SMALL_RESULT = 1_200  # cells of the product, where the second factor is read in columns
+
+FEW = 2**15  # cells: of fewer, laying out a row of biases costs more than it saves
+
+MOST_LAYOUTS = 16        # that a thread keeps to use again
+LARGEST_LAYOUT = 2**24   # bytes; a larger one is made anew each time
 
 
-def memory_of(images, padding=(0, 0)):
-    """(H + 2 PH, C, W + 2 PW, N) in this order: the array's own memory where it is so, else a copy."""
-    memory, (top, left) = images.transpose(2, 1, 3, 0), padding
-    if not (top or left):
-        return np.ascontiguousarray(memory)
-    height, channels, width, count = memory.shape
-    larger = np.zeros((height + 2 * top, channels, width + 2 * left, count), memory.dtype)
-    larger[top:top + height, :, left:left + width] = memory
-    return larger
+def memory_of(images):
+    """(H, C, W, N) in this order: the array's own memory where it is so, else a copy."""
+    return np.ascontiguousarray(images.transpose(2, 1, 3, 0))
 
 
 def is_innermost(values) -> bool:
@@ -44,54 +49,108 @@ def strides_of(memory) -> tuple[int, ...]:
     return tuple(memory.itemsize * prod(memory.shape[axis + 1:]) for axis in range(memory.ndim))
 
 
-def over_columns(memory, geometry):
-    """(H + 2 PH, C, KW, W', N), a view of padded memory: what each kernel column lies on when a kernel row is at y."""
-    row, channel, column, number = strides_of(memory)
-    height, channels, _, count = memory.shape
-    return np.ndarray((height, channels, geometry.kernels[3], geometry.map[1], count), memory.dtype, memory,
-                      strides=(row, channel, column, column * geometry.stride[1], number))
+class Layout:
+    """Memory for pictures of one geometry, laid out over the kernel's columns, with zeros where padding lies.
 
-
-def product(first, second, out):
-    """first @ second into `out`, in parts of at most a million multiplications.
-
-    OpenBLAS multiplies matrices of that size where they are and repacks larger ones: a seventh slower here.
+    `under`: (H', KH * C * KW, W' * N), for each output row the cells under the kernel; they share memory.
+    `rows`: (H', O, W' * N), the shape of the result as one product an output row makes it; `cells`: (H', O, W', N).
     """
-    step = max(1, SMALL // (first.shape[-2] * first.shape[-1]))
-    if step >= second.shape[-1]:
-        np.matmul(first, second, out=out)
-        return
-    for start in range(0, second.shape[-1], step):
+
+    def __init__(self, geometry, dtype):
+        (count, channels, h, w), (outputs, _, _, wide) = geometry.images, geometry.kernels
+        (height, width), (down, right), (top, left) = geometry.map, geometry.stride, geometry.padding
+        laid = np.zeros((h + 2 * top, channels, wide, width, count), dtype)
+        self.nbytes, row, line = laid.nbytes, strides_of(laid)[0], width * count
+        self.under = np.ndarray((height, geometry.weights, line), dtype, laid,
+                                strides=(row * down, line * laid.itemsize, laid.itemsize))
+        self.rows, self.cells = (height, outputs, line), (height, outputs, width, count)
+        self.parts = []  # for each kernel column: where it lies on the picture, and on which columns of it
+        for v in range(wide):
+            first, last = max(0, -(-(left - v) // right)), min(width - 1, (w - 1 + left - v) // right)
+            if first <= last:
+                start = first * right + v - left
+                seen = slice(start, start + (last - first) * right + 1, right)
+                self.parts.append((laid[top:top + h, :, v, first:last + 1], seen))
+        self.held = nothing
+
+    def holding(self, images):
+        """Itself, with these pictures in it. Read-only pictures that it holds already are not copied again."""
+        if images.flags.writeable or self.held() is not images:
+            self.held = nothing  # an interrupt may come between the copies
+            memory = images.transpose(2, 1, 3, 0)
+            for part, seen in self.parts:
+                part[...] = memory[:, :, seen]
+            self.held = weakref.ref(images)
+        return self
+
+
+def nothing():
+    """A reference to no picture."""
+
+
+class Kept(threading.local):
+    """The layouts that a thread has made: a training step comes back to the same shapes."""
+
+    def __init__(self):
+        self.layouts = {}
+
+    def layout(self, geometry, dtype) -> Layout:
+        key = geometry, dtype
+        if key not in self.layouts:
+            layout = Layout(geometry, dtype)
+            if layout.nbytes > LARGEST_LAYOUT:
+                return layout
+            while len(self.layouts) >= MOST_LAYOUTS:
+                del self.layouts[next(iter(self.layouts))]
+            self.layouts[key] = layout
+        return self.layouts[key]
+
+
+kept = Kept()
+
+
+def product(first, second, out=None, largest=float("inf")):
+    """first @ second, in parts that OpenBLAS multiplies where they are: a seventh faster here.
+
+    Those are of at most a million multiplications, and `largest` cells of a result.
+    """
+    rows, inner = first.shape[-2:]
+    columns = second.shape[-1]
+    step = max(1, min(SMALL // (rows * inner), largest // rows))
+    if step >= columns:
+        return np.matmul(first, second, out)
+    if out is None:
+        out = np.empty((len(second), rows, columns), np.result_type(first, second))
+    for start in range(0, columns, step):
         part = slice(start, start + step)
-        np.matmul(first, second[..., part], out=out[..., part])
+        np.matmul(first, second[..., part], out[..., part])
+    return out
 
 
 def correlate(images, kernels, geometry):
     """One product for each output row: (O, KH * C * KW) times (KH * C * KW, W' * N)."""
-    laid = np.ascontiguousarray(over_columns(memory_of(images, geometry.padding), geometry))
-    (height, width), row, cells = geometry.map, strides_of(laid)[0], laid[0, 0, 0].size
-    under = np.ndarray((height, geometry.weights, cells), laid.dtype, laid,
-                       strides=(row * geometry.stride[0], cells * laid.itemsize, laid.itemsize))
-    sums = np.empty((height, len(kernels), cells), np.result_type(images, kernels))
-    product(kernels.transpose(0, 2, 1, 3).reshape(len(kernels), -1), under, sums)
-    return readers(sums.reshape(height, len(kernels), width, -1))
+    layout = kept.layout(geometry, images.dtype).holding(images)
+    sums = product(kernels.transpose(0, 2, 1, 3).reshape(len(kernels), -1), layout.under)
+    return readers(sums.reshape(layout.cells))
 
 
 def kernel_gradient(images, d_output, geometry):
-    """One product for each output row i and kernel column v, (O, W' * N) times (W' * N, KH * C), added over i."""
-    (outputs, channels, high, wide), (height, width) = geometry.kernels, geometry.map
-    memory = memory_of(images, geometry.padding)
-    row, channel, column, number = strides_of(memory)
-    if geometry.stride[1] > 1:  # then the numbers of a matrix row would not follow each other
-        memory = np.ascontiguousarray(over_columns(memory, geometry))
-        row, channel, column, _, number = strides_of(memory)
-    under = np.ndarray((height, wide, width * len(images), high * channels), memory.dtype, memory,
-                       strides=(row * geometry.stride[0], column, number, channel))
-    d_rows = memory_of(d_output).reshape(height, 1, outputs, -1)
-    return (d_rows @ under).sum(axis=0).reshape(wide, outputs, high, channels).transpose(1, 3, 2, 0)
+    """One product for each output row, (O, W' * N) times (W' * N, KH * C * KW), added over the rows."""
+    layout = kept.layout(geometry, images.dtype).holding(images)
+    d_rows = memory_of(d_output).reshape(layout.rows)
+    products = product(d_rows, layout.under.transpose(0, 2, 1), largest=SMALL_RESULT)
+    outputs, channels, high, wide = geometry.kernels
+    return products.sum(axis=0).reshape(outputs, high, channels, wide).transpose(0, 2, 1, 3)
 
 
 def image_gradient(d_output, kernels, geometry):
+    """The correlation of d_out with the kernels turned round where that wastes nothing, else `row_by_row`."""
+    if geometry.back:
+        return correlate(d_output, kernels[:, :, ::-1, ::-1].transpose(1, 0, 2, 3), geometry.back)
+    return row_by_row(d_output, kernels, geometry)
+
+
+def row_by_row(d_output, kernels, geometry):
     """One product for each image row, (C * KW, rows * O) times (rows * O, W' * N), then a sum over kernel columns.
 
     `rows` are the output rows whose kernel lies on the image row.
@@ -118,9 +177,10 @@ def image_gradient(d_output, kernels, geometry):
 
 def add_bias(values, bias):
     """values[n,c,i,j] + bias[c]: a whole row of pictures at a time, which is a quarter faster than broadcasting."""
-    memory = memory_of(values)
-    row = np.repeat(bias, memory[0, 0].size)
-    return readers((memory.reshape(len(memory), -1) + row).reshape(memory.shape))
+    memory = values.transpose(2, 1, 3, 0)
+    height, _, width, count = memory.shape
+    row = np.repeat(bias, width * count)
+    return readers((memory.reshape(height, -1) + row).reshape(memory.shape))
 
 
 def flattened(values):

@@ -17,7 +17,7 @@ from . import batches
 from .base import Name, Operation, add, cell, pair
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # `fit` keeps them, so one is told from another without comparing shapes
 class Geometry:
     """How a kernel lies on an image: every shape, in the general form, and the way back to the short one."""
 
@@ -42,6 +42,18 @@ class Geometry:
     def weights(self) -> int:
         """How many weights one kernel has: C * KH * KW."""
         return prod(self.kernels[1:])
+
+    @cached_property
+    def back(self):
+        """How the kernels, turned round, lie on the gradient of the result so that their sums are that of the image.
+
+        None with a stride, and where the map is smaller than the image: then many of those sums' terms would be 0.
+        """
+        (count, channels, h, w), (outputs, _, high, wide), (top, left) = self.images, self.kernels, self.padding
+        around = high - 1 - top, wide - 1 - left
+        if self.stride != (1, 1) or self.map[0] < h or self.map[1] < w or min(around) < 0:
+            return None
+        return Geometry((count, outputs, *self.map), (channels, outputs, high, wide), (1, 1), around, self.axes)
 
     @cached_property
     def output(self) -> tuple[int, ...]:

@@ -38,7 +38,7 @@ class AddBias(Operation):
 
     def compute(self, values, bias):
         shape = bias_shape(values, bias, (self.values, self.bias))
-        if values.ndim == 4 and shape and batches.is_innermost(values):
+        if values.ndim == 4 and shape and values.size > batches.FEW and batches.is_innermost(values):
             return batches.add_bias(values, bias)
         return values + bias.reshape(shape)
 

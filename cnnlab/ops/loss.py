@@ -13,7 +13,7 @@ def classes(scores, label, names):
         raise ValueError(f"{names[1]} has {label.size} labels for {names[0]} {scores.shape}: "
                          "give scores (classes,) or (images, classes) and one label for each image")
     rows = scores.reshape(-1, scores.shape[-1])
-    y = label.reshape(-1, 1) == np.arange(rows.shape[1])
+    y = label.reshape(-1, 1) == np.arange(rows.shape[1], dtype=float)  # a label is a float: nothing is converted
     if np.count_nonzero(y) != len(rows):
         wrong = label.reshape(-1)[~y.any(axis=1)][0]
         raise ValueError(f"{names[1]} {wrong:g} is no class: {names[0]} {scores.shape} "

@@ -117,7 +117,7 @@ class MaxPoolGradient(Pooling):
         d_values = (np.empty_like if windows.cover(values.shape) else np.zeros_like)(values, d_output.dtype)
         for cut, wins in zip(windows.cuts, self.winners(values, pooled, windows)):
             if windows.apart:
-                np.multiply(d_output, wins, out=d_values[cut])
+                d_values[cut] = d_output * wins
             else:
                 d_values[cut] += d_output * wins
         return d_values
