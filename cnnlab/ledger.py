@@ -160,10 +160,11 @@ def record(recipe, values) -> "Ledger":
     `values` are read-only arrays of finite numbers, every one that the recipe reads. They are not copied.
     """
     values = dict(values)
+    lookup = values.__getitem__
     with np.errstate(over="raise", divide="raise", invalid="raise"):
         for name, compute, inputs, line in recipe.steps:
             try:
-                value = compute(*[values[each] for each in inputs])
+                value = compute(*map(lookup, inputs))
             except ValueError as problem:
                 raise refusal(line, problem, Ledger(recipe, values)) from problem
             except FloatingPointError as problem:
@@ -180,8 +181,9 @@ def replay(recipe, values) -> dict:
     For sweeps that run one recipe many times. NumPy's warnings stay as the caller has set them.
     """
     values = dict(values)
+    lookup = values.__getitem__
     for name, compute, inputs, _ in recipe.steps:
-        values[name] = compute(*[values[each] for each in inputs])
+        values[name] = compute(*map(lookup, inputs))
     return values
 
 
