@@ -17,8 +17,8 @@ from ..show.picture import gallery
 from ..training import Settings, Training, silent, stuck
 from .base import Lesson
 
-# Seconds of training between two looks: few at first, so that the curve moves at once; later more, as each look costs
-# about 0.03 s in which nothing is trained. Stop waits for the end of a piece.
+# Seconds of training between two looks: few at first, so that the curve moves at once; later more, as nothing is
+# trained while a look is written. Stop waits for the end of a piece.
 SHORTEST, LONGEST, GROWTH = 0.15, 0.6, 0.2
 SHOWN = 10  # pictures of the last batch that are shown
 TERMS = 4   # pictures whose losses are written out

@@ -10,14 +10,15 @@
 //   window that was reloaded, starts from the present state.
 //
 // The way of a tick, the next piece of a lesson that runs:
-// - The page says whether there is one. It is asked for when that page was painted, so that every piece is
-//   seen and a slow window is not flooded; then Python works on it behind the moves that were made before.
+// - The page says whether there is one. It is asked for before that page is drawn, so that Python works on
+//   it meanwhile, behind the moves that were made before. It is drawn when the page before it was painted: every
+//   piece is seen, and a slow window is not flooded.
 // - One at a time, for all views of this window together, and only while there is a view. Each asks for the
 //   piece after the one it saw, by number: what two windows ask for is worked on once.
 // - No answer, no next tick: a kernel that died is asked once, and told like any other silence.
 
 const IN_FLIGHT = 2 // of moves; a tick has a place of its own beside them
-const UNPAINTED = 200 // ms after which a page counts as painted: a window that was hidden meanwhile paints nothing
+const UNPAINTED = 200 // ms after which a page counts as painted
 const PATIENCE = 6000 // ms without an answer before the panel says so
 const QUIET = 900 // ms without a change before the worked line is read out
 const PEN = 2.2 // cells: how wide a stroke is
@@ -41,7 +42,7 @@ function connect(model) {
   const waiting = [] // moves not sent yet: [kind, name, value]
   const flying = [] // requests without an answer: {turn, names, tick}
   const views = new Set()
-  let count = 0, due = false, alarm, unpainted
+  let count = 0, drawings = 0, due = false, painted = true, late = false, alarm, unpainted
 
   function flush() {
     if (waiting.length && flying.filter(({ tick }) => !tick).length < IN_FLIGHT) send(waiting.splice(0))
@@ -63,39 +64,54 @@ function connect(model) {
 
   function silent() {
     waiting.length = flying.length = 0 // a kernel that was only busy still answers what was sent
-    due = false
+    due = late = false
     for (const view of views) view.silent()
   }
 
-  /** Is there a next tick to ask for? */
+  /** Send what can be sent, the next tick too if there is one and the window keeps up. */
   function ask() {
-    clearTimeout(unpainted)
-    due = model.get("page").running && views.size > 0 && !flying.some(({ tick }) => tick)
+    due = painted && model.get("page").running && views.size > 0 && !flying.some(({ tick }) => tick)
     flush()
   }
 
-  /** Ask when the present page is painted. A hidden window paints nothing and slows its timers down. */
-  function askWhenPainted() {
+  /** Draw the page. Asking comes first: Python works on the next piece, or value, meanwhile. */
+  function show() {
+    late = false
+    ask()
+    for (const view of views) view.show(model.get("page"))
+    drawn()
+  }
+
+  /** Notice when what was drawn is painted, and go on. A hidden window paints nothing and slows its timers down. */
+  function drawn() {
+    const drawing = ++drawings
+    const seen = () => {
+      if (painted || drawing !== drawings) return
+      clearTimeout(unpainted)
+      painted = true
+      if (late) show()
+      else ask()
+    }
     clearTimeout(unpainted)
-    if (!model.get("page").running) return
-    if (document.hidden) return ask()
-    requestAnimationFrame(ask)
-    unpainted = setTimeout(ask, UNPAINTED)
+    painted = false
+    if (document.hidden) return seen()
+    requestAnimationFrame(() => setTimeout(seen)) // it is painted between the two
+    unpainted = setTimeout(seen, UNPAINTED) // if the window is hidden meanwhile
   }
 
   model.on("change:page", () => {
-    const page = model.get("page")
-    flying.splice(0, 1 + flying.findIndex(({ turn }) => turn === page.turn))
+    const at = flying.findIndex(({ turn }) => turn === model.get("page").turn)
+    late ||= !painted && flying[at]?.tick
+    flying.splice(0, 1 + at)
     if (!flying.length) clearTimeout(alarm)
-    flush() // before drawing: Python works on the next value while this one is drawn
-    for (const view of views) view.show(page)
-    askWhenPainted()
+    if (late) flush()
+    else show()
   })
 
   return {
     join(view) {
       views.add(view)
-      askWhenPainted()
+      drawn()
     },
     leave: view => views.delete(view),
     move(kind, name = "", value = null) {
@@ -105,7 +121,8 @@ function connect(model) {
       flush()
       for (const view of views) view.wait()
     },
-    waits: () => waiting.length + flying.length > 0,
+    /** Is a move without its answer? A tick is always on its way while a lesson runs. */
+    waits: () => waiting.length > 0 || flying.some(({ tick }) => !tick),
     /** Is a newer value of this control on its way? Then an older answer must not move it back. */
     moving: name => waiting.some(move => move[1] === name) || flying.some(({ names }) => names.includes(name)),
   }

@@ -437,17 +437,22 @@ def test_a_run_goes_on_by_itself_and_stop_ends_it_within_one_piece(count, label,
 @pytest.mark.parametrize("label", ["Stop", "Stop here"])
 def test_a_click_that_begins_before_an_answer_and_ends_after_it_counts(count, label):
     button, mouse, keyboard = count.get_by_role("button", name=label, exact=True), count.page.mouse, count.page.keyboard
-    for hold, let_go in [(mouse.down, mouse.up), (lambda: keyboard.down(" "), lambda: keyboard.up(" "))]:
-        start(count)
-        box = button.bounding_box()
-        while box != (now := button.bounding_box()):  # the button in the picture moves up and down
-            box = now
-        mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-        button.focus()
-        hold()
-        count.page.wait_for_timeout(450)
-        let_go()
-        assert_stands(count)
+    run_in_kernel(count.page, "panel.lesson.piece = 0.4")  # the button in the picture moves up and down
+    try:
+        for hold, let_go in [(mouse.down, mouse.up), (lambda: keyboard.down(" "), lambda: keyboard.up(" "))]:
+            start(count)
+            button.focus()
+            before = counted(count)
+            while counted(count) == before:  # from now on it rests for the length of a piece
+                pass
+            box = button.bounding_box()
+            mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+            hold()
+            count.page.wait_for_timeout(900)
+            let_go()
+            assert_stands(count)
+    finally:
+        run_in_kernel(count.page, "panel.lesson.piece = 0.1")
 
 
 @pytest.mark.parametrize(("role", "label"), [("button", "Stop"), ("button", "Stop here"), ("slider", "add")])
