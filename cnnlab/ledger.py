@@ -70,6 +70,10 @@ class Recipe(tuple):
         """For every given number that a line updates, the name of that line."""
         return {getattr(operation, operation.updates): name for name, operation in self if operation.updates}
 
+    def updated(self, values) -> dict:
+        """Every given number that a line updates, with its new value: where the next step starts."""
+        return {name: values[line] for name, line in self.carried.items()}
+
     def check(self):
         made = {}
         for line in self:
@@ -280,7 +284,7 @@ class Ledger(Mapping):
     def after(self) -> dict[str, np.ndarray]:
         """The given numbers for the next step: every updated parameter has its new value."""
         made = {name: value for name, value in self.values_by_name.items() if name not in self.recipe.names}
-        return made | {name: self.values_by_name[line] for name, line in self.recipe.carried.items()}
+        return made | self.recipe.updated(self.values_by_name)
 
 
 def full_index(name, value, index) -> tuple[int, ...]:

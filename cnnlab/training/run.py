@@ -207,7 +207,7 @@ class Training:
         if not isfinite(loss):  # NumPy hears of an overflow in a product only on some machines
             raise refusal(self.recipe.names[self.loss], FloatingPointError(f"it is {loss}"), ledger)
         hits = float((ledger["logits"].argmax(axis=1) == given["label"]).mean())
-        after = self.state | {name: ledger[line] for name, line in self.recipe.carried.items()}
+        after = self.state | self.recipe.updated(ledger)
         if self.step % REMEMBERED == 0:
             self.remembered = (*self.remembered[-1:], (self.step, self.state))
         self.recorder.see(self.step, ledger)
@@ -323,7 +323,7 @@ class Training:
                 return
             with np.errstate(all="ignore"), one_thread():
                 values = replay(self.recipe, state | self.batch(step - 1))
-            state = state | {name: values[line] for name, line in self.recipe.carried.items()}
+            state = state | self.recipe.updated(values)
 
     def astray(self, what, end):
         """Stop, go back to the parameters before the step (one before `end`) that did it, and say why it did."""
@@ -355,7 +355,7 @@ class Training:
         given = self.batch(step)
         with np.errstate(all="ignore"), one_thread():
             values = replay(self.recipe, state | given)
-            after = {name: values[line] for name, line in self.recipe.carried.items()}
+            after = self.recipe.updated(values)
             return float(values[self.loss]), float(replay(self.forward, state | given | after)[self.loss])
 
     def diagnosed(self, step, state) -> Diagnosis:
