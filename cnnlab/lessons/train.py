@@ -9,6 +9,7 @@ import numpy as np
 
 from ..arithmetic import board, number
 from ..data import digits_8x8, mnist
+from ..inspection import losses
 from ..networks import lenet_5, small_cnn, without_activation, without_bias
 from ..panel import Button, Choice, Group, Panel, Slider, View
 from ..show.curves import accuracy_chart, loss_chart
@@ -308,8 +309,7 @@ def batch_loss(training) -> str:
 
 def picture_losses(ledger) -> np.ndarray:
     """−ln of the true class's probability, for every picture of a step."""
-    logits, labels = np.asarray(ledger["logits"], float), np.asarray(ledger["label"], int)
-    return np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(labels)), labels]
+    return losses(np.asarray(ledger["logits"], float), np.asarray(ledger["label"], int))
 
 
 def switched_off(training) -> dict[str, str]:
