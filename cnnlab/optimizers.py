@@ -55,23 +55,17 @@ class MovingAverage(Operation):
         return f"{self.beta}*{cell(self.average, *index)} + (1 - {self.beta})*{cell(self.d_old, *index)}"
 
 
-@dataclass(frozen=True)
-class MovingSquare(Operation):
+class MovingSquare(MovingAverage):
     """new_average = beta * average + (1 - beta) * gradient**2
 
     average and gradient of one shape, beta one number -> the same shape.
     """
 
-    average: Name
-    d_old: Name
-    beta: Name
-    updates = "average"
-
     def compute(self, average, d_old, beta):
         return float(beta) * average + (1 - float(beta)) * d_old * d_old
 
     def expand(self, index, average, d_old, beta):
-        return f"{self.beta}*{cell(self.average, *index)} + (1 - {self.beta})*{cell(self.d_old, *index)}**2"
+        return f"{super().expand(index, average, d_old, beta)}**2"
 
 
 @dataclass(frozen=True)
