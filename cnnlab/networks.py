@@ -1,12 +1,12 @@
 """The networks that are trained on digits: a forward recipe, the shape of each parameter, and how it starts."""
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
 from .ledger import Line, Recipe
-from .ops import (AddBias, Connect, Correlate, Flatten, FullyConnected, MaxPool, Name, Negate, ReLU, Scale, ScaledTanh,
+from .ops import (AddBias, Connect, Correlate, Flatten, FullyConnected, MaxPool, Negate, ReLU, Scale, ScaledTanh,
                   Sigmoid, SoftmaxCrossEntropy, SquaredDistance, SumPool, Tanh)
 
 
@@ -212,9 +212,7 @@ def without(network, kinds, words) -> Network:
     """
     lines, passed = [], {}
     for name, operation in network.forward:
-        reads = {spot.name: passed.get(getattr(operation, spot.name), getattr(operation, spot.name))
-                 for spot in fields(operation) if spot.type is Name}
-        operation = replace(operation, **reads)
+        operation = operation.reading(passed)
         if isinstance(operation, kinds):
             passed[name] = operation.inputs[0]
         else:
@@ -227,9 +225,5 @@ def without(network, kinds, words) -> Network:
 
 def renamed(lines, old, new) -> Recipe:
     """The recipe in which a value has another name."""
-    made = []
-    for name, operation in lines:
-        reads = {spot.name: new for spot in fields(operation)
-                 if spot.type is Name and getattr(operation, spot.name) == old}
-        made.append(Line(new if name == old else name, replace(operation, **reads)))
-    return Recipe(*made)
+    names = {old: new}
+    return Recipe(*(Line(names.get(name, name), operation.reading(names)) for name, operation in lines))

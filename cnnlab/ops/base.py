@@ -1,6 +1,6 @@
 """What every operation is: a formula, its arithmetic cell by cell, and its chain rule."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cached_property
 from typing import NewType
 
@@ -20,6 +20,12 @@ class Operation:
     def inputs(self) -> tuple[str, ...]:
         """The names of the values that the operation reads, in order."""
         return tuple(getattr(self, field.name) for field in fields(self) if field.type is Name)
+
+    def reading(self, names) -> "Operation":
+        """The same operation on other values: `names` maps what it reads to what it is to read."""
+        read = {field.name: names.get(getattr(self, field.name), getattr(self, field.name))
+                for field in fields(self) if field.type is Name}
+        return replace(self, **read)
 
     def compute(self, *values):
         """All cells at once. Raises ValueError where the values do not fit."""

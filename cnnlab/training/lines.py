@@ -1,7 +1,5 @@
 """What stands behind a line in training only: dropout, and a price on large weights."""
 
-from dataclasses import fields, replace
-
 from ..ledger import Line, Recipe
 from ..ops import Add, Dropout, WeightPenalty
 
@@ -10,9 +8,7 @@ def with_dropout(recipe, line) -> Recipe:
     """The recipe in which whoever read `line` reads `line_dropped`: dropout stands behind it."""
     lines = []
     for each in recipe:
-        reads = {spot.name: f"{line}_dropped" for spot in fields(each.operation)
-                 if getattr(each.operation, spot.name) == line}
-        lines.append(Line(each.name, replace(each.operation, **reads)))
+        lines.append(Line(each.name, each.operation.reading({line: f"{line}_dropped"})))
         if each.name == line:
             lines.append(Line(f"{line}_dropped", Dropout(line, f"kept_{line}", f"keep_{line}")))
     return Recipe(*lines)
