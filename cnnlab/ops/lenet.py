@@ -5,12 +5,11 @@ recognition", section II-B and appendix A.
 """
 
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 
 from .base import Name, Operation, add, cell
-from .linear import bias_shape, channel_axis
+from .linear import bias_shape, channel_axis, over_channels
 from .pooling import Pooling
 
 
@@ -30,7 +29,7 @@ class SumPool(Pooling):
     stride: int | tuple[int, int] | None = None
 
     def compute(self, values):
-        return reduce(np.add, [values[cut] for cut in self.windows(values).cuts])
+        return self.added(values)
 
     def expand(self, index, values):
         return add(cell(self.values, *at) for at in self.members(index, values))
@@ -52,10 +51,7 @@ class SumPoolGradient(Pooling):
     stride: int | tuple[int, int] | None = None
 
     def compute(self, d_output, values):
-        d_values = np.zeros_like(values)
-        for cut in self.windows(values).cuts:
-            d_values[cut] += d_output
-        return d_values
+        return self.handed_back(d_output, values)
 
     def expand(self, index, d_output, values):
         return add(cell(self.d_output, *at) for at in self.covering(index, values))
@@ -97,10 +93,7 @@ class CoefficientGradient(Operation):
 
     def compute(self, d_output, values, coefficient):
         products = d_output * values
-        if coefficient.ndim == 0:
-            return products.sum()
-        shared = tuple(axis for axis in range(values.ndim) if axis - values.ndim != channel_axis(values))
-        return products.sum(axis=shared)
+        return over_channels(products) if coefficient.ndim else products.sum()
 
     def expand(self, index, d_output, values, coefficient):
         return add(f"{cell(self.d_output, *at)}*{cell(self.values, *at)}" for at in np.ndindex(values.shape)

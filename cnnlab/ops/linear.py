@@ -25,6 +25,13 @@ def bias_shape(values, bias, names) -> tuple[int, ...]:
     return bias.shape + (1,) * (-axis - 1)
 
 
+def over_channels(values):
+    """For each channel the sum of its cells, over all positions and images."""
+    if values.ndim == 4:
+        return np.einsum("nchw->c", values)  # a third of the time of `sum`
+    return values.sum(axis=tuple(axis for axis in range(values.ndim) if axis - values.ndim != channel_axis(values)))
+
+
 @dataclass(frozen=True)
 class AddBias(Operation):
     """out[c,i,j] = values[c,i,j] + bias[c]
@@ -63,12 +70,7 @@ class BiasGradient(Operation):
     bias: Name
 
     def compute(self, d_output, bias):
-        if bias.ndim == 0:
-            return d_output.sum()
-        if d_output.ndim == 4:
-            return np.einsum("nchw->c", d_output)  # a third of the time of `sum`
-        shared = tuple(axis for axis in range(d_output.ndim) if axis - d_output.ndim != channel_axis(d_output))
-        return d_output.sum(axis=shared)
+        return over_channels(d_output) if bias.ndim else d_output.sum()
 
     def expand(self, index, d_output, bias):
         return add(cell(self.d_output, *at) for at in np.ndindex(d_output.shape)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, reduce
+from math import prod
 
 import numpy as np
 
@@ -68,6 +69,17 @@ class Pooling(Operation):
         for i, j in np.ndindex(len(windows.rows), len(windows.columns)):
             if 0 <= index[-2] - windows.rows[i] < windows.size[0] and 0 <= index[-1] - windows.columns[j] < windows.size[1]:
                 yield (*index[:-2], i, j)
+
+    def added(self, values):
+        """out[i,j], the sum of the window's cells."""
+        return reduce(np.add, [values[cut] for cut in self.windows(values).cuts])
+
+    def handed_back(self, d_sums, values):
+        """d_values[y,x], the sum of d_sums over the windows that hold (y, x)."""
+        d_values = np.zeros_like(values, d_sums.dtype)
+        for cut in self.windows(values).cuts:
+            d_values[cut] += d_sums
+        return d_values
 
     def settings(self) -> dict:
         return {"size": self.size, "stride": self.stride}
@@ -153,8 +165,7 @@ class AveragePool(Pooling):
     stride: int | tuple[int, int] | None = None
 
     def compute(self, values):
-        cuts = self.windows(values).cuts
-        return sum(values[cut] for cut in cuts) / len(cuts)
+        return self.added(values) / prod(self.windows(values).size)
 
     def expand(self, index, values):
         members = self.members(index, values)
@@ -177,12 +188,8 @@ class AveragePoolGradient(Pooling):
     stride: int | tuple[int, int] | None = None
 
     def compute(self, d_output, values):
-        cuts, d_values = self.windows(values).cuts, np.zeros_like(values, d_output.dtype)
-        share = d_output / len(cuts)
-        for cut in cuts:
-            d_values[cut] += share
-        return d_values
+        return self.handed_back(d_output / prod(self.windows(values).size), values)
 
     def expand(self, index, d_output, values):
-        cells = np.prod(pair(self.size, "size", 1))
+        cells = prod(self.windows(values).size)
         return f"({add(cell(self.d_output, *at) for at in self.covering(index, values))})/{cells}"
