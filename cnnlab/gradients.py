@@ -4,7 +4,8 @@ from dataclasses import fields, replace
 
 import numpy as np
 
-from .ledger import Line, LineError, Recipe, replay, run, suggestion
+from . import stacks
+from .ledger import Line, LineError, Recipe, run, suggestion
 from .ops import Add, Descend, Operation, Seed
 
 
@@ -143,13 +144,13 @@ def needed(recipe, *names) -> Recipe:
 def losses_after(forward, ledger, parameters, rates, loss="loss") -> list[float]:
     """The loss after one step of gradient descent, for each learning rate: L(w - rate * dL/dw).
 
-    `forward` makes the loss, `ledger` holds the numbers before the step and their gradients.
+    `forward` makes the loss, `ledger` holds the numbers before the step and their gradients. A loss that leaves the
+    range of numbers is infinite.
     """
     recipe = needed(forward, loss)
-    values = {name: ledger[name] for name in recipe.given}
-    moves = [(name, ledger[name], ledger[f"d_{name}"]) for name in parameters]
-    return [float(replay(recipe, values | {name: old - rate * gradient for name, old, gradient in moves})[loss])
-            for rate in rates]
+    values = {name: ledger[name] for name in recipe.given if name not in parameters}
+    moved = {name: np.stack([ledger[name] - rate * ledger[f"d_{name}"] for rate in rates]) for name in parameters}
+    return stacks.losses(recipe, values, moved, loss).tolist()
 
 
 def held(recipe, name) -> Recipe:
