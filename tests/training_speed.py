@@ -413,7 +413,7 @@ def step_table(plan, options):
     if not set(NEEDS) & set(found):
         print(f"Neither {' nor '.join(NEEDS)} is installed: the comparison is with our own {base}.")
     for name, rounds in found.items():
-        if share(rounds) > 1.1:
+        if share(rounds) > 1.1 and options.seconds:  # one step alone is too short to tell
             print(f"{name} could not be held to one thread: CPU/wall is above 1")
     print(f"recording costs {recording_cost(steps, options):+.1%} of the time without")
 
