@@ -45,7 +45,7 @@ def arrow(x, y, reach) -> str:
 def figure(alternative, wide, high, *drawn, caption="") -> str:
     """A figure as wide as the page; where that is too narrow to read, it scrolls."""
     svg = (f'<svg viewBox="0 0 {wide} {high}" role="img" aria-label="{escape(alternative)}" '
-           f'style="min-width:{min(wide, 840)}px;max-width:{wide}px">{"".join(drawn)}</svg>')
+           f'style="min-width:{min(wide, 680)}px;max-width:{wide}px">{"".join(drawn)}</svg>')
     below = tag("figcaption", escape(caption)) if caption else ""
     return tag("figure", svg, below, style="max-width:none;overflow-x:auto")
 
