@@ -258,8 +258,12 @@ function watchSizes(root, column, picture) {
   let width
   const observer = new ResizeObserver(() => {
     root.style.setProperty("--tall", `${column.offsetHeight}px`)
-    if (picture.offsetWidth === width) picture.style.minHeight = `${picture.getBoundingClientRect().height}px`
-    else requestAnimationFrame(() => { picture.style.minHeight = "" })
+    const keep = () => { picture.style.minHeight = `${picture.getBoundingClientRect().height}px` }
+    if (picture.offsetWidth === width) keep()
+    else requestAnimationFrame(() => {
+      picture.style.minHeight = ""
+      keep()
+    })
     width = picture.offsetWidth
   })
   observer.observe(column)

@@ -122,6 +122,14 @@ def test_a_picture_that_shrinks_does_not_pull_up_the_cells_below(panel, page):
     assert panel.bounding_box()["height"] == tall
 
 
+def test_the_first_picture_keeps_its_height_too(fresh):
+    picture = fresh.locator(".cnnlab-picture")
+    tall = picture.bounding_box()["height"]
+    run_in_kernel(fresh.page, "panel.lesson.view = lambda state, look=panel.lesson.view: look(state)._replace(html='short')")
+    lab.press_key(fresh, "bias", "End")
+    assert lab.picture_text(fresh) == "short" and picture.bounding_box()["height"] == tall
+
+
 def test_a_click_on_the_picture_moves_a_control_and_keeps_the_focus(panel):
     panel.get_by_role("button", name="cell 1,0").click()
     lab.settle(panel)
