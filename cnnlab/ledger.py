@@ -174,7 +174,7 @@ def record(recipe, values) -> "Ledger":
             except FloatingPointError as problem:
                 value = second_look(line, problem, Ledger(recipe, values))
             if isinstance(value, np.ndarray):
-                value.setflags(write=False)
+                value.setflags(False)  # of writing; by name it would take twice as long
             values[name] = value
     return Ledger(recipe, values)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from .ledger import Line, Recipe
 from .ops import (AddBias, Connect, Correlate, Flatten, FullyConnected, MaxPool, Negate, ReLU, Scale, ScaledTanh,
-                  Sigmoid, SoftmaxCrossEntropy, SquaredDistance, SumPool, Tanh)
+                  Sigmoid, SoftmaxCrossEntropy, SquaredDistance, SumPool, Tanh, batches)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,8 @@ class Network:
         at the number there.
         """
         rng = np.random.default_rng(seed)
-        return {**{name: self.started(rng, name, scale) for name in self.shapes}, **self.fixed}
+        made = {name: self.started(rng, name, scale) for name in self.shapes}
+        return {name: batches.as_read(value) if value.ndim == 4 else value for name, value in made.items()} | self.fixed
 
     def started(self, rng, name, scale):
         shape = self.shapes[name]

@@ -171,4 +171,4 @@ def start(operation, field, name, given) -> dict:
     if field != operation.updates or isinstance(operation, Descend):
         return {}
     of = getattr(operation, "d_old", "").removeprefix("d_")
-    return {name: np.zeros(np.shape(given[of])) if of in given else 0.0}
+    return {name: np.zeros_like(given[of], float) if of in given else 0.0}

@@ -318,7 +318,7 @@ def gradients_by_hand(plan, parameters, convolve, pool):
 def by_hand(convolve, pool):
     """A side that trains with these two layers and the dense layers that all such sides share."""
     def side(plan):
-        parameters = dict(plan.parameters)
+        parameters = {name: np.ascontiguousarray(value) for name, value in plan.parameters.items()}
 
         def step():
             loss, slopes = gradients_by_hand(plan, parameters, convolve, pool)

@@ -44,6 +44,11 @@ def readers(memory):
     return memory.transpose(3, 1, 0, 2)
 
 
+def as_read(kernels):
+    """The kernels, (O, C, KH, KW), in memory as the products read them: (O, KH, C, KW). Their gradients lie so too."""
+    return np.ascontiguousarray(kernels.transpose(0, 2, 1, 3)).transpose(0, 2, 1, 3)
+
+
 def strides_of(memory) -> tuple[int, ...]:
     """The strides of contiguous memory. NumPy's own may be anything along an axis of length 1."""
     return tuple(memory.itemsize * prod(memory.shape[axis + 1:]) for axis in range(memory.ndim))
