@@ -135,6 +135,19 @@ def test_a_setting_that_changes_before_the_first_step_changes_the_run():
     assert to_the_end(panel).steps == 45
 
 
+def test_what_is_broken_is_what_the_choice_says():
+    runs = {}
+    for broken in dict(lesson.BREAKS):
+        panel = small(broken=broken)
+        panel.press("one")
+        runs[broken] = panel.state["training"]
+    weights = ("c1_kernel", "c3_kernel", "fc_weight")
+    zeros = {broken: [not training.ledger[name].any() for name in weights] for broken, training in runs.items()}
+    assert zeros == {broken: [broken == "zero"] * 3 for broken in runs}
+    assert {broken for broken, training in runs.items() if "c1_bias" not in training.ledger} == {"bias"}
+    assert {broken for broken, training in runs.items() if "c1_relu" not in training.ledger} == {"relu"}
+
+
 def test_a_run_that_is_over_is_not_gone_on_with():
     panel = small(epochs=1)
     to_the_end(panel)
