@@ -9,7 +9,6 @@ import keyword
 from collections.abc import Mapping
 from fractions import Fraction
 from functools import cached_property
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -284,8 +283,8 @@ class Ledger(Mapping):
 
     def after(self) -> dict[str, np.ndarray]:
         """The given numbers for the next step: every updated parameter has its new value."""
-        given = islice(self.values_by_name.items(), len(self) - len(self.recipe))  # they come first
-        return dict(given) | self.recipe.updated(self.values_by_name)
+        made = {name: value for name, value in self.values_by_name.items() if name not in self.recipe.names}
+        return made | self.recipe.updated(self.values_by_name)
 
 
 def full_index(name, value, index) -> tuple[int, ...]:

@@ -82,7 +82,7 @@ def recorded(plan):
         nonlocal values, ledger
         ledger = None  # two steps in memory at once would not fit the cache and cost some 8 % more
         ledger = record(recipe, values)
-        values = ledger.after()
+        values = values | recipe.updated(ledger)  # as `Training` does
         return float(ledger["loss"])
     return step, lambda: values["c1_kernel"]
 
