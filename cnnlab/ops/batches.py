@@ -15,7 +15,6 @@ overlap; im2col would copy each cell KH times more.
 
 import threading
 import weakref
-from math import prod
 
 import numpy as np
 
@@ -49,11 +48,6 @@ def as_read(kernels):
     return np.ascontiguousarray(kernels.transpose(0, 2, 1, 3)).transpose(0, 2, 1, 3)
 
 
-def strides_of(memory) -> tuple[int, ...]:
-    """The strides of contiguous memory. NumPy's own may be anything along an axis of length 1."""
-    return tuple(memory.itemsize * prod(memory.shape[axis + 1:]) for axis in range(memory.ndim))
-
-
 class Layout:
     """Memory for pictures of one geometry, laid out over the kernel's columns, with zeros where padding lies.
 
@@ -65,9 +59,10 @@ class Layout:
         (count, channels, h, w), (outputs, _, _, wide) = geometry.images, geometry.kernels
         (height, width), (down, right), (top, left) = geometry.map, geometry.stride, geometry.padding
         laid = np.zeros((h + 2 * top, channels, wide, width, count), dtype)
-        self.nbytes, row, line = laid.nbytes, strides_of(laid)[0], width * count
+        self.nbytes, line = laid.nbytes, width * count
+        rows = line * laid.itemsize  # apart; not laid.strides, which may be anything along an axis of length 1
         self.under = np.ndarray((height, geometry.weights, line), dtype, laid,
-                                strides=(row * down, line * laid.itemsize, laid.itemsize))
+                                strides=(down * channels * wide * rows, rows, laid.itemsize))
         self.rows, self.cells = (height, outputs, line), (height, outputs, width, count)
         self.parts = []  # for each kernel column: where it lies on the picture, and on which columns of it
         for v in range(wide):
