@@ -127,22 +127,21 @@ class MaxPoolGradient(Pooling):
     def compute(self, d_output, values, pooled):
         windows = self.windows(values)
         d_values = (np.empty_like if windows.cover(values.shape) else np.zeros_like)(values, d_output.dtype)
-        for cut, wins in zip(windows.cuts, self.winners(values, pooled, windows)):
-            if windows.apart:
-                d_values[cut] = d_output * wins
-            else:
-                d_values[cut] += d_output * wins
+        left = d_output  # where no cell has won yet
+        for cut in windows.cuts[:-1]:
+            won = left * (values[cut] == pooled)
+            self.hand(won, d_values, cut, windows)
+            left = left - won
+        self.hand(left, d_values, windows.cuts[-1], windows)
         return d_values
 
     @staticmethod
-    def winners(values, pooled, windows):
-        """For each position in the window: where its cell is the first one that holds the maximum."""
-        taken = None
-        for cut in windows.cuts[:-1]:
-            wins = values[cut] == pooled if taken is None else (values[cut] == pooled) > taken
-            taken = wins if taken is None else taken | wins
-            yield wins
-        yield np.ones_like(pooled, bool) if taken is None else ~taken
+    def hand(won, d_values, cut, windows):
+        """Give every window's cell at one position what it has won; a cell in several windows adds it up."""
+        if windows.apart:
+            d_values[cut] = won
+        else:
+            d_values[cut] += won
 
     def expand(self, index, d_output, values, pooled):
         return add(f"{cell(self.d_output, *at)}*{int(self.winner(at, values) == tuple(index))}"
