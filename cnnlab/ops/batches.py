@@ -22,8 +22,6 @@ import numpy as np
 SMALL = 1_000_000     # multiplications
 SMALL_RESULT = 1_200  # cells of the product, where the second factor is read in columns
 
-FEW = 2**15  # cells: of fewer, laying out a row of biases costs more than it saves
-
 MOST_LAYOUTS = 16        # that a thread keeps to use again
 LARGEST_LAYOUT = 2**24   # bytes; a larger one is made anew each time
 
@@ -31,11 +29,6 @@ LARGEST_LAYOUT = 2**24   # bytes; a larger one is made anew each time
 def memory_of(images):
     """(H, C, W, N) in this order: the array's own memory where it is so, else a copy."""
     return np.ascontiguousarray(images.transpose(2, 1, 3, 0))
-
-
-def is_innermost(values) -> bool:
-    """Whether (N, C, H, W) lies in memory as (H, C, W, N)."""
-    return values.transpose(2, 1, 3, 0).flags.c_contiguous
 
 
 def readers(memory):
@@ -173,14 +166,6 @@ def row_by_row(d_output, kernels, geometry):
         seen = d_memory[:, :, v:v + right * width:right]
         np.add(seen, d_columns[:, :, v], out=seen)
     return readers(np.ascontiguousarray(d_memory[:, :, left:left + w]))
-
-
-def add_bias(values, bias):
-    """values[n,c,i,j] + bias[c]: a whole row of pictures at a time, which is a quarter faster than broadcasting."""
-    memory = values.transpose(2, 1, 3, 0)
-    height, _, width, count = memory.shape
-    row = np.repeat(bias, width * count)
-    return readers((memory.reshape(height, -1) + row).reshape(memory.shape))
 
 
 def flattened(values):
