@@ -28,7 +28,7 @@ class Operation:
         return replace(self, **read)
 
     def compute(self, *values):
-        """All cells at once. Raises ValueError where the values do not fit."""
+        """All cells at once, as an array or number of NumPy's. Raises ValueError where the values do not fit."""
         raise NotImplementedError(f"{type(self).__name__} defines no compute")
 
     def expand(self, index, *values) -> str:
