@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training_speed import (BARE, INSTALL, NEEDS, NETWORKS, OURS, SIDES, agreed, convolution_lines, installed,
-                                  plan, products)
+from tests.training_speed import (BARE, INSTALL, NEEDS, NETWORKS, OURS, PLAIN, SIDES, agreed, convolution_lines,
+                                  installed, plan, products)
 
 ROOT = Path(__file__).resolve().parent.parent
 WITHOUT_PEERS = ("import runpy, sys; sys.modules['torch'] = sys.modules['jax'] = None; "
@@ -39,7 +39,6 @@ def test_peers_that_are_missing_are_named_in_every_table():
     for name in SIDES:
         found = rows(lines, name)
         assert len(found) == len(NETWORKS) and all((row == INSTALL) == (name in NEEDS) for row in found), name
-    assert sum(line.startswith("Neither PyTorch eager nor JAX jit is installed") for line in lines) == len(NETWORKS)
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
@@ -65,8 +64,9 @@ def test_all_sides_in_numpy_take_the_same_steps(numbers):
 def test_recording_changes_no_number(numbers):
     sides = numpy_sides(numbers)
     for _ in range(3):
-        assert sides[OURS][0]() == sides[BARE][0]()
-    assert np.array_equal(sides[OURS][1](), sides[BARE][1]())
+        assert sides[OURS][0]() == sides[PLAIN][0]() == sides[BARE][0]()
+    for name in PLAIN, BARE:
+        assert np.array_equal(sides[OURS][1](), sides[name][1]())
 
 
 @pytest.mark.parametrize("loss, kernel", [(1.01, 1), (1, 1.01)])

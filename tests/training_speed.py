@@ -1,9 +1,9 @@
 """How fast a convolutional network trains here and elsewhere, on one thread: `python -m tests.training_speed`.
 
-A step is forward, loss, the gradient of every parameter and the update of every parameter, on one batch that
-lies in memory as each side likes it best. No side works out the gradient of the images. Before a clock runs,
-all sides take three steps from the same start and have to agree. Rounds are interleaved and their medians
-compared, so that a busy machine slows all sides alike. The peers need `pip install -e '.[bench]'`.
+A step is forward, loss, the gradient of every parameter and the update of every parameter, on the next of four
+batches, which lie in memory as each side likes it best. No side works out the gradient of the images. Before a
+clock runs, all sides take three steps from the same start and have to agree. Rounds are interleaved and their
+medians compared, so that a busy machine slows all sides alike. The peers need `pip install -e '.[bench]'`.
 """
 
 import argparse
@@ -18,6 +18,7 @@ if __name__ == "__main__":  # NumPy, PyTorch and JAX read these once, so they co
     os.environ["NPROC"] = os.environ["PJRT_NPROC"] = "1"
     os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
+from itertools import cycle
 from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
@@ -28,11 +29,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from cnnlab import networks
 from cnnlab.gradients import backward, update
-from cnnlab.ledger import as_given, record
+from cnnlab.ledger import as_given, record, replay
 from cnnlab.machine import keep_freed_memory
 from cnnlab.ops import Correlate, FullyConnected, batches
 
 RATE = 0.01
+BATCHES = 4  # that follow each other: what a side keeps of the last one is of no use to it
 NETWORKS = {"lenet_5": networks.lenet_5, "small_cnn": networks.small_cnn}
 INSTALL = "not installed: pip install -e '.[bench]'"
 
@@ -43,9 +45,13 @@ class Plan(NamedTuple):
     network: networks.Network
     convolutions: list  # (kernel, bias, padding); ReLU and 2x2 max-pooling follow each
     dense: list         # (weight, bias); ReLU follows each but the last
-    image: np.ndarray
-    label: np.ndarray
+    batches: list       # (image, label) of the steps; after the last one comes the first
     parameters: dict
+
+    @property
+    def count(self) -> int:
+        """How many images a step sees."""
+        return len(self.batches[0][0])
 
 
 def plan(network, batch) -> Plan:
@@ -55,11 +61,11 @@ def plan(network, batch) -> Plan:
                     for each in operations if isinstance(each, Correlate)]
     dense = [(each.weight, each.weight.replace("weight", "bias")) for each in operations
              if isinstance(each, FullyConnected)]
-    return Plan(network, convolutions, dense, rng.random((batch, *network.picture), np.float32),
-                rng.integers(0, 10, batch), network.start(0))
+    pairs = [(rng.random((batch, *network.picture), np.float32), rng.integers(0, 10, batch)) for _ in range(BATCHES)]
+    return Plan(network, convolutions, dense, pairs, network.start(0))
 
 
-# Sides: from a plan, (one step -> the loss, the first kernel as it is now). This project's own two first.
+# Sides: from a plan, (one step -> the loss, the first kernel as it is now). This project's own three first.
 
 def whole_step(network):
     """The recipe of one step: forward, the parameters' gradients, the updates."""
@@ -68,38 +74,53 @@ def whole_step(network):
 
 
 def given(plan) -> dict:
-    """The numbers that a step starts from, read-only, with the images innermost in memory."""
-    images = batches.readers(batches.memory_of(plan.image))
-    numbers = {"image": images, "label": plan.label, "learning_rate": RATE, **plan.parameters}
-    return {name: as_given(name, number) for name, number in numbers.items()}
+    """The numbers that the first step starts from, read-only, without its batch."""
+    return {name: as_given(name, number) for name, number in {"learning_rate": RATE, **plan.parameters}.items()}
+
+
+def laid(plan) -> list[dict]:
+    """The batches as `record` reads them, with the images innermost in memory."""
+    return [{"image": as_given("image", batches.readers(batches.memory_of(image))), "label": as_given("label", label)}
+            for image, label in plan.batches]
 
 
 def recorded(plan):
     """Every value of a step is kept until the next step begins."""
-    recipe, values, ledger = whole_step(plan.network), given(plan), None
+    recipe, values, turns, ledger = whole_step(plan.network), given(plan), cycle(laid(plan)), None
 
     def step():
         nonlocal values, ledger
         ledger = None  # two steps in memory at once would not fit the cache and cost some 8 % more
-        ledger = record(recipe, values)
+        ledger = record(recipe, values | next(turns))
         values = values | recipe.updated(ledger)  # as `Training` does
         return float(ledger["loss"])
     return step, lambda: values["c1_kernel"]
 
 
+def not_recorded(plan):
+    """The same lines by `replay`: the values live until the step is over, as in a plain program."""
+    recipe, values, turns = whole_step(plan.network), given(plan), cycle(laid(plan))
+
+    def step():
+        nonlocal values
+        found = replay(recipe, values | next(turns))
+        values = values | recipe.updated(found)
+        return float(found["loss"])
+    return step, lambda: values["c1_kernel"]
+
+
 def nothing_kept(plan):
-    """The same operations; a value is dropped as soon as its last reader has read it."""
-    recipe, values = whole_step(plan.network), given(plan)
+    """The same lines; a value is dropped as soon as its last reader has read it."""
+    recipe, values, turns = whole_step(plan.network), given(plan), cycle(laid(plan))
     last = {name: line.name for line in recipe for name in line.operation.inputs if name in recipe.names}
     del last["loss"]  # the caller reads it
-    todo = [(name, operation.compute, operation.inputs, [each for each in last if last[each] == name])
-            for name, operation in recipe]
+    todo = [(name, compute, pick, [each for each in last if last[each] == name]) for name, compute, pick, _ in recipe.steps]
     new = [(name, f"new_{name}") for name in plan.parameters]
 
     def step():
-        now = dict(values)
-        for name, compute, inputs, over in todo:
-            now[name] = compute(*[now[each] for each in inputs])
+        now = values | next(turns)
+        for name, compute, pick, over in todo:
+            now[name] = compute(*pick(now))
             for each in over:
                 del now[each]
         values.update({name: now[later] for name, later in new})
@@ -108,15 +129,41 @@ def nothing_kept(plan):
 
 
 def pytorch(plan):
-    """Functions, backward, and updates in place: no slower here than torch.optim.SGD or channels_last."""
+    """As PyTorch's own tutorials write it: layers, a loss, an optimizer."""
+    import torch
+    from torch import nn
+    torch.set_num_threads(1)
+    layers, names = [], [name for pair in plan.convolutions + plan.dense for name in pair[:2]]
+    for kernel, _, padding in plan.convolutions:
+        outputs, channels, *size = plan.parameters[kernel].shape
+        layers += nn.Conv2d(channels, outputs, size, padding=padding), nn.ReLU(), nn.MaxPool2d(2)
+    for weight, _ in plan.dense:
+        layers += nn.ReLU(), nn.Linear(*reversed(plan.parameters[weight].shape))
+    layers[3 * len(plan.convolutions)] = nn.Flatten()  # and no ReLU before the first dense layer
+    model, cross_entropy = nn.Sequential(*layers), nn.CrossEntropyLoss()
+    model.load_state_dict({name: torch.tensor(plan.parameters[mine]) for name, mine in zip(model.state_dict(), names)})
+    optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
+    turns = cycle([(torch.tensor(image), torch.tensor(label)) for image, label in plan.batches])
+
+    def step():
+        image, label = next(turns)
+        optimizer.zero_grad()
+        found = cross_entropy(model(image), label)
+        found.backward()
+        optimizer.step()
+        return found.item()
+    return step, lambda: model[0].weight.detach().numpy()
+
+
+def pytorch_functions(plan):
+    """Functions, and updates in place by hand: the fastest of the ways tried, channels_last among them."""
     import torch
     from torch.nn.functional import conv2d, cross_entropy, linear, max_pool2d, relu
     torch.set_num_threads(1)
     tensors = {name: torch.tensor(value).requires_grad_() for name, value in plan.parameters.items()}
-    image, label = torch.tensor(plan.image), torch.tensor(plan.label)
+    turns = cycle([(torch.tensor(image), torch.tensor(label)) for image, label in plan.batches])
 
-    def loss():
-        values = image
+    def loss(values, label):
         for kernel, bias, padding in plan.convolutions:
             values = max_pool2d(relu(conv2d(values, tensors[kernel], tensors[bias], padding=padding)), 2)
         values = values.flatten(1)
@@ -125,7 +172,7 @@ def pytorch(plan):
         return cross_entropy(linear(values, *(tensors[name] for name in plan.dense[-1])), label)
 
     def step():
-        found = loss()
+        found = loss(*next(turns))
         found.backward()
         with torch.no_grad():
             for tensor in tensors.values():
@@ -142,7 +189,7 @@ def jax_jit(plan):
     from jax import numpy as jnp
     values = {name: jnp.asarray(value.transpose(2, 3, 1, 0) if value.ndim == 4 else value)
               for name, value in plan.parameters.items()}
-    image, label = jnp.asarray(plan.image.transpose(0, 2, 3, 1)), jnp.asarray(plan.label)
+    turns = cycle([(jnp.asarray(image.transpose(0, 2, 3, 1)), jnp.asarray(label)) for image, label in plan.batches])
 
     def block(maps, kernel, bias, padding):
         sums = lax.conv_general_dilated(maps, kernel, (1, 1), [(padding, padding)] * 2,
@@ -166,7 +213,7 @@ def jax_jit(plan):
 
     def step():
         nonlocal values
-        found, values = jax.block_until_ready(whole(values, image, label))
+        found, values = jax.block_until_ready(whole(values, *next(turns)))
         return float(found)
     return step, lambda: np.asarray(values["c1_kernel"]).transpose(3, 2, 0, 1)
 
@@ -282,7 +329,7 @@ def convolve_by_image(images, kernels, bias, padding):
     return (weights @ unrolled + bias[:, None]).reshape(len(images), outputs, *seen.shape[4:]), back
 
 
-def dense_tail(plan, parameters, row):
+def dense_tail(plan, parameters, row, label):
     """(the loss, the gradients of the dense layers, the gradient of what flows into the first of them)."""
     rows, slopes = [row], {}
     for at, (weight, bias) in enumerate(plan.dense):
@@ -292,22 +339,22 @@ def dense_tail(plan, parameters, row):
     p = np.exp(below)
     total = p.sum(axis=1, keepdims=True)
     d_row = p / total
-    d_row[images, plan.label] -= 1
+    d_row[images, label] -= 1
     d_row /= len(row)
     for (weight, bias), before in zip(reversed(plan.dense), reversed(rows[:-1])):
         slopes[weight], slopes[bias] = d_row.T @ before, d_row.sum(axis=0)
         d_row = d_row @ parameters[weight] * (before > 0 if before is not row else 1)
-    return (np.log(total[:, 0]) - below[images, plan.label]).mean(), slopes, d_row
+    return (np.log(total[:, 0]) - below[images, label]).mean(), slopes, d_row
 
 
-def gradients_by_hand(plan, parameters, convolve, pool):
+def gradients_by_hand(plan, parameters, batch, convolve, pool):
     """(the loss, every parameter's gradient): the network written out, in one of the usual ways."""
-    values, passed = plan.image, []
+    (values, label), passed = batch, []
     for kernel, bias, padding in plan.convolutions:
         maps, through_kernel = convolve(values, parameters[kernel], parameters[bias], padding)
         values, through_pool = pool(np.maximum(maps, 0))
         passed.append((kernel, bias, maps > 0, through_kernel, through_pool))
-    loss, slopes, d_row = dense_tail(plan, parameters, values.reshape(len(values), -1))
+    loss, slopes, d_row = dense_tail(plan, parameters, values.reshape(len(values), -1), label)
     d_values = d_row.reshape(values.shape)
     for kernel, bias, on, through_kernel, through_pool in reversed(passed):
         d_maps = through_pool(d_values) * on
@@ -319,9 +366,10 @@ def by_hand(convolve, pool):
     """A side that trains with these two layers and the dense layers that all such sides share."""
     def side(plan):
         parameters = {name: np.ascontiguousarray(value) for name, value in plan.parameters.items()}
+        turns = cycle(plan.batches)
 
         def step():
-            loss, slopes = gradients_by_hand(plan, parameters, convolve, pool)
+            loss, slopes = gradients_by_hand(plan, parameters, next(turns), convolve, pool)
             for name in parameters:
                 parameters[name] = parameters[name] - np.float32(RATE) * slopes[name]
             return float(loss)
@@ -329,17 +377,20 @@ def by_hand(convolve, pool):
     return side
 
 
-OURS, BARE = "cnnlab, recorded", "cnnlab, nothing kept"
-SIDES = {  # in the order of preference as the one to compare with, after this project's own two
+OURS, PLAIN, BARE = "cnnlab, recorded", "cnnlab, not recorded", "cnnlab, nothing kept"
+SIDES = {
     OURS: recorded,
+    PLAIN: not_recorded,
     BARE: nothing_kept,
-    "PyTorch eager": pytorch,
+    "PyTorch eager, layers and optimizer, as in its tutorials": pytorch,
+    "PyTorch eager, functions and updates by hand": pytorch_functions,
     "JAX jit": jax_jit,
     "im2col in the style of deep-learning-from-scratch (ours)": by_hand(convolve_in_six_axes, pool_in_six_axes),
     "im2col in the style of CS231n (ours)": by_hand(convolve_by_indices, pool_by_reshape),
     "NumPy, one product per image over unrolled columns (ours)": by_hand(convolve_by_image, pool_by_reshape),
 }
-NEEDS = {"PyTorch eager": "torch", "JAX jit": "jax"}
+LIBRARIES = {"PyTorch": "torch", "JAX": "jax"}
+NEEDS = {name: LIBRARIES[name.split()[0]] for name in SIDES if name.split()[0] in LIBRARIES}
 
 
 def has(library) -> bool:
@@ -375,6 +426,9 @@ class Spent(NamedTuple):
 
 
 def spent(call, times) -> Spent:
+    """What a call takes, once the memory and the cache are its own again: the first calls are not timed."""
+    for _ in range(times // 4):
+        call()
     wall, cpu = perf_counter(), process_time()
     for _ in range(times):
         call()
@@ -395,6 +449,11 @@ def wall(rounds) -> float:
     return median(each.wall for each in rounds)
 
 
+def ratio(rounds, others) -> float:
+    """The median of the ratios of rounds that followed each other: the machine was as busy in both."""
+    return median(one.wall / other.wall for one, other in zip(rounds, others))
+
+
 def share(rounds) -> float:
     """How much of the time the processor worked for us: below 1 others used it, above 1 several threads did."""
     return median(each.cpu / each.wall for each in rounds)
@@ -404,42 +463,45 @@ def step_table(plan, options):
     """Print the time of a whole step on every side."""
     steps = agreed({name: build(plan) for name, build in SIDES.items() if installed(name)})
     found = measured(steps, options.rounds, options.seconds)
-    base = next(name for name in SIDES if name in found and name not in (OURS, BARE))
-    print(f"\n{plan.network.title}; {len(plan.image)} images a step; speed 1 is that of {base}")
-    print(f"{'':57} {'ms/step':>8} {'min':>7} {'max':>7} {'images/s':>9} {'speed':>6} {'CPU/wall':>8}")
+    print(f"\n{plan.network.title}; {plan.count} images a step; the last column: times the time of {OURS!r}")
+    print(f"{'':57} {'ms/step':>8} {'min':>7} {'max':>7} {'images/s':>9} {'CPU/wall':>8} {'times':>6}")
     for name in SIDES:
-        row = step_row(found[name], wall(found[base]), len(plan.image)) if name in found else INSTALL
+        row = step_row(found[name], found[OURS], plan.count) if name in found else INSTALL
         print(f"{name:57} {row}")
-    if not set(NEEDS) & set(found):
-        print(f"Neither {' nor '.join(NEEDS)} is installed: the comparison is with our own {base}.")
     for name, rounds in found.items():
         if share(rounds) > 1.1 and options.seconds:  # one step alone is too short to tell
             print(f"{name} could not be held to one thread: CPU/wall is above 1")
-    print(f"recording costs {recording_cost(steps, options):+.1%} of the time without")
+    costs = recording_costs(steps, options)
+    print(f"recording costs {costs[PLAIN]:+.1%} of the time without, {costs[BARE]:+.1%} of that with nothing kept")
 
 
-def recording_cost(steps, options) -> float:
-    """The median over many short rounds of two neighbours: how much longer a recorded step takes than a bare one."""
-    pair = measured({name: steps[name] for name in (OURS, BARE)}, 20 * options.rounds, options.seconds / 20)
-    return median(ours.wall / bare.wall for ours, bare in zip(pair[OURS], pair[BARE])) - 1
+def recording_costs(steps, options) -> dict[str, float]:
+    """How much longer a recorded step takes than one of the other two kinds, from more and shorter rounds of the three."""
+    found = measured({name: steps[name] for name in (OURS, PLAIN, BARE)}, 5 * options.rounds, options.seconds / 5)
+    return {name: ratio(found[OURS], found[name]) - 1 for name in (PLAIN, BARE)}
 
 
-def step_row(rounds, base, batch) -> str:
+def step_row(rounds, ours, batch) -> str:
     walls = [1e3 * each.wall for each in rounds]
     return (f"{median(walls):8.3f} {min(walls):7.3f} {max(walls):7.3f} {batch / wall(rounds):9.0f} "
-            f"{base / wall(rounds):6.2f} {share(rounds):8.2f}")
+            f"{share(rounds):8.2f} {ratio(rounds, ours):6.2f}")
 
 
 # Convolutions alone, beside the products of matrices that im2col would need for them
 
 def convolution_lines(plan):
-    """For each kernel: its name, the number of positions, of lines, and a call that works out its lines of a step."""
-    ledger = record(whole_step(plan.network), given(plan))
+    """For each kernel: its name, the number of positions, of lines, and a call that works out its lines of a step.
+
+    The calls are of two batches in turn, so that what the pictures cost to lay out counts as it does in training.
+    """
+    recipe, start = whole_step(plan.network), given(plan)
+    ledgers = [record(recipe, start | batch) for batch in laid(plan)[:2]]
     for kernel, _, _ in plan.convolutions:
-        lines = [line for line in ledger.recipe if getattr(line.operation, "kernel", None) == kernel]
-        todo = [(line.operation.compute, [ledger[name] for name in line.operation.inputs]) for line in lines]
-        positions = int(np.prod(ledger[lines[0].name].shape[2:]))
-        yield kernel, positions, len(lines), lambda todo=todo: [compute(*read) for compute, read in todo]
+        lines = [line for line in recipe if getattr(line.operation, "kernel", None) == kernel]
+        turns = cycle([[(line.operation.compute, [ledger[name] for name in line.operation.inputs]) for line in lines]
+                       for ledger in ledgers])
+        positions = int(np.prod(ledgers[0][lines[0].name].shape[2:]))
+        yield kernel, positions, len(lines), lambda turns=turns: [compute(*read) for compute, read in next(turns)]
 
 
 def products(kernels, positions, images, count) -> dict:
@@ -463,7 +525,7 @@ def products(kernels, positions, images, count) -> dict:
 
 def convolution_table(plan, options):
     """Print the time of each convolution beside that of the fastest plain products."""
-    images = len(plan.image)
+    images = plan.count
     title = f"convolution of {images} images, beside im2col's products alone"
     print(f"{title:57} {'ms':>8} {'products':>9} {'ratio':>6}")
     for kernel, positions, count, ours in convolution_lines(plan):
@@ -501,7 +563,7 @@ def threads() -> list[str]:
 
 def header(options) -> str:
     """Processor, versions, threads, and what holds for the whole process."""
-    libraries = ("numpy", *NEEDS.values())
+    libraries = ("numpy", *LIBRARIES.values())
     versions = [f"{name} {metadata.version(name) if has(name) else 'not installed'}" for name in libraries]
     kept = keep_freed_memory()
     return "\n".join([
