@@ -22,8 +22,8 @@ CHANGED = {"network": "small_cnn", "broken": "bias", "learning_rate": 0.05, "epo
 @pytest.fixture(autouse=True)
 def short_pieces(monkeypatch):
     """Pieces of a few steps, so that a run has many ticks."""
-    monkeypatch.setattr(lesson, "SHORTEST", 0.02)
-    monkeypatch.setattr(lesson, "LONGEST", 0.02)
+    monkeypatch.setattr(lesson, "SHORTEST", 0.005)
+    monkeypatch.setattr(lesson, "LONGEST", 0.005)
 
 
 def small(**first):
