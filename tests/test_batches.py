@@ -6,6 +6,7 @@ every order that a caller may bring.
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from unittest.mock import patch
 
 import autograd.numpy as anp
@@ -88,6 +89,14 @@ def convolutions(draw, side=4):
 small = st.sampled_from([1, 40, batches.SMALL])  # the multiplications of a part: of one column, of several, of all
 
 
+@contextmanager
+def parts(most, of_result=batches.SMALL_RESULT):
+    """Products are worked out in parts of so many multiplications; layouts, which know their parts, are made anew."""
+    with patch.object(batches, "SMALL", most), patch.object(batches, "SMALL_RESULT", of_result), \
+            patch.object(batches, "kept", batches.Kept()):
+        yield
+
+
 def three(image, kernel, y, common):
     """(the convolution, the gradient of its kernel, that of its image)."""
     return (worked_out(Correlate("x", "k", **common), image, kernel),
@@ -121,7 +130,7 @@ NAMES = "out", "d_kernel", "d_image"
 @few
 @given(convolutions(), small)
 def test_a_batch_is_convolved_by_the_definition(case, most):
-    with patch.object(batches, "SMALL", most), patch.object(batches, "SMALL_RESULT", most):
+    with parts(most, most):
         for name, got, expected in zip(NAMES, three(*case), three_by_definition(*case)):
             equal(got, expected, name)
 
@@ -129,7 +138,7 @@ def test_a_batch_is_convolved_by_the_definition(case, most):
 @few
 @given(convolutions(side=12), small)
 def test_a_batch_is_convolved_as_its_pictures_are_one_by_one(case, most):
-    with patch.object(batches, "SMALL", most):
+    with parts(most):
         for name, got, expected in zip(NAMES, three(*case), three_by_picture(*case)):
             equal(got, expected, name)
 
@@ -245,6 +254,13 @@ def test_biases_and_flattening_are_their_definitions_in_every_order_of_memory(sh
     equal(worked_out(Flatten("v"), values), flat, "Flatten")
     for order in "C", "F":
         equal(worked_out(Unflatten("d", "v"), flat.astype(dtype, order), pattern), values, f"Unflatten {order}")
+
+
+@pytest.mark.parametrize("one, other", [("float32", "float64"), ("float64", "float32")])
+def test_a_bias_of_another_precision_is_added_in_double(one, other):
+    values, bias = np.full((2, 3, 4, 5), 0.1, one), np.array([0.1, 0.2, 0.3], other)
+    added = AddBias("v", "b").compute(values, bias)
+    assert added.dtype == float and np.array_equal(added, values + bias.reshape(3, 1, 1))
 
 
 def pooled_by_definition(values, y, size, stride):

@@ -19,11 +19,11 @@ class Descend(Operation):
     updates = "old"
 
     def compute(self, old, d_old, learning_rate):
-        if learning_rate.ndim or learning_rate.item() < 0:
+        if learning_rate.ndim or (rate := learning_rate.item()) < 0:
             raise ValueError(f"{self.learning_rate} {learning_rate} must be one number, and not negative")
         if old.shape != d_old.shape:
             raise ValueError(f"{self.old} {old.shape} and {self.d_old} {d_old.shape} differ in shape")
-        return old - d_old * learning_rate.item()
+        return old - d_old * rate
 
     def expand(self, index, old, d_old, learning_rate):
         return f"{cell(self.old, *index)} - {self.learning_rate}*{cell(self.d_old, *index)}"

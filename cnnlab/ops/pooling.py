@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, reduce
 from math import prod
+from operator import setitem
 
 import numpy as np
 
@@ -16,21 +17,32 @@ class Windows:
     rows: range     # where the windows of each row of outputs start
     columns: range
     size: tuple[int, int]
+    map: tuple[int, int]
+
+    @cached_property
+    def row_cuts(self) -> tuple:
+        """For each row of the window: the index of the rows that lie there."""
+        return tuple((..., slice(u, u + self.rows[-1] + 1, self.rows.step), slice(None)) for u in range(self.size[0]))
+
+    @cached_property
+    def column_cuts(self) -> tuple:
+        """For each column of the window: the index of the columns that lie there."""
+        return tuple((..., slice(v, v + self.columns[-1] + 1, self.columns.step)) for v in range(self.size[1]))
 
     @cached_property
     def cuts(self) -> tuple:
         """For each position in the window, in reading order: the index of the cells that lie there."""
-        return tuple((..., slice(u, u + self.rows[-1] + 1, self.rows.step), slice(v, v + self.columns[-1] + 1, self.columns.step))
-                     for u, v in np.ndindex(*self.size))
+        return tuple((..., rows, columns) for _, rows, _ in self.row_cuts for _, columns in self.column_cuts)
 
     @cached_property
     def apart(self) -> bool:
         """Whether no two windows share a cell."""
         return self.rows.step >= self.size[0] and self.columns.step >= self.size[1]
 
-    def cover(self, shape) -> bool:
-        """Whether each cell of maps of this shape lies in exactly one window."""
-        return self.apart and shape[-2:] == (len(self.rows) * self.size[0], len(self.columns) * self.size[1])
+    @cached_property
+    def cover(self) -> bool:
+        """Whether each cell of the map lies in exactly one window."""
+        return self.apart and self.map == (len(self.rows) * self.size[0], len(self.columns) * self.size[1])
 
 
 @lru_cache(maxsize=512, typed=True)  # the same shapes come back at every step
@@ -40,7 +52,12 @@ def fit(name, shape, size, stride) -> Windows:
     step = size if stride is None else pair(stride, "stride", 1)
     if len(shape) < 2 or size[0] > shape[-2] or size[1] > shape[-1]:
         raise ValueError(f"window {size} does not fit inside {name} {shape}")
-    return Windows(*(range(0, side - wide + 1, jump) for side, wide, jump in zip(shape[-2:], size, step)), size)
+    return Windows(*(range(0, side - wide + 1, jump) for side, wide, jump in zip(shape[-2:], size, step)), size, shape[-2:])
+
+
+def add_to(values, cut, more):
+    """values[cut] += more: a cell that lies in several windows adds up what it gets."""
+    values[cut] += more
 
 
 class Pooling(Operation):
@@ -99,9 +116,8 @@ class MaxPool(Pooling):
 
     def compute(self, values):
         windows = self.windows(values)
-        down, across = windows.cuts[::windows.size[1]], windows.cuts[:windows.size[1]]
-        tall = reduce(np.maximum, [values[..., rows, :] for _, rows, _ in down])
-        return reduce(np.maximum, [tall[..., columns] for _, _, columns in across])
+        tall = reduce(np.maximum, [values[cut] for cut in windows.row_cuts])
+        return reduce(np.maximum, [tall[cut] for cut in windows.column_cuts])
 
     def expand(self, index, values):
         return f"max({', '.join(cell(self.values, *at) for at in self.members(index, values))})"
@@ -126,22 +142,15 @@ class MaxPoolGradient(Pooling):
 
     def compute(self, d_output, values, pooled):
         windows = self.windows(values)
-        d_values = (np.empty_like if windows.cover(values.shape) else np.zeros_like)(values, d_output.dtype)
+        d_values = (np.empty_like if windows.cover else np.zeros_like)(values, d_output.dtype)
+        give = setitem if windows.apart else add_to
         left = d_output  # where no cell has won yet
         for cut in windows.cuts[:-1]:
             won = left * (values[cut] == pooled)
-            self.hand(won, d_values, cut, windows)
+            give(d_values, cut, won)
             left = left - won
-        self.hand(left, d_values, windows.cuts[-1], windows)
+        give(d_values, windows.cuts[-1], left)
         return d_values
-
-    @staticmethod
-    def hand(won, d_values, cut, windows):
-        """Give every window's cell at one position what it has won; a cell in several windows adds it up."""
-        if windows.apart:
-            d_values[cut] = won
-        else:
-            d_values[cut] += won
 
     def expand(self, index, d_output, values, pooled):
         return add(f"{cell(self.d_output, *at)}*{int(self.winner(at, values) == tuple(index))}"
