@@ -5,16 +5,19 @@ from hashlib import sha256
 import numpy as np
 
 
-def faults(part, digits, network, classes):
-    """What is wrong with the train or test pictures and their labels, in words; nothing where they are right."""
-    names = f"{part}_images", f"{part}_labels"
-    images, labels = (getattr(digits, name, None) for name in names)
+LARGEST = 10  # a cell further from 0 was not scaled: grays go to 255, the UCI digits to 16; standardized ones to some 4
+
+
+def faults(names, images, labels, network, classes):
+    """What is wrong with the pictures and their labels, in words and under these names; nothing where they are right."""
     if not isinstance(images, np.ndarray) or images.dtype.kind != "f":
         yield f"{names[0]} is {kind(images)}, give an array of float32 or float64, with cells from 0 to 1"
     elif images.shape[1:] != network.picture:
         yield f"{network.title} reads pictures {network.picture}, {names[0]} has the shape {images.shape}"
     elif not np.isfinite(images).all():
         yield f"{names[0]} has cells that are no finite numbers"
+    elif np.abs(images).max(initial=0) > LARGEST:
+        yield f"{names[0]} goes from {images.min():g} to {images.max():g}: scale it, so that cells go from 0 to 1"
     if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu":
         yield f"{names[1]} is {kind(labels)}, give an array of whole numbers"
     elif labels.shape != np.shape(images)[:1] or not len(labels):

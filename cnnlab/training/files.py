@@ -12,7 +12,8 @@ from ..data import unpacked, unreadable
 from .digits import fingerprint
 from .kept import Best, Epoch
 
-FORMAT = 1
+FORMAT = 2
+EACH_STEP = "losses", "hits", "rates"
 
 
 def write(path, arrays):
@@ -64,7 +65,7 @@ def facts_of(training) -> dict:
 def arrays_of(training) -> dict:
     """All that is saved, as arrays by name; the facts are one of them."""
     arrays = {"facts": np.array(json.dumps(facts_of(training))),
-              "losses": np.array(training.losses), "hits": np.array(training.hits)}
+              **{name: np.array(getattr(training, name)) for name in EACH_STEP}}
     groups = {"state": training.state, "best": training.best.parameters if training.best else {}}
     groups |= {f"remembered {at}": state for at, (_, state) in enumerate(training.remembered)}
     for group, values in groups.items():
@@ -83,7 +84,7 @@ def restore(training, arrays, facts):
     parameters = {name: first[name] for name in training.network.parameters}
     for name in ("step", "stopped", "paused", "culprit"):
         setattr(training, name, facts[name])
-    for name in ("losses", "hits"):
+    for name in EACH_STEP:
         setattr(training, name, fitting(arrays, name, np.empty(training.step)).tolist())
     training.epochs = [Epoch(**epoch) for epoch in facts["epochs"]]
     training.best = Best(*facts["best"], group(arrays, "best", parameters)) if facts["best"] else None

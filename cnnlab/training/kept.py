@@ -46,8 +46,8 @@ class Recorder:
             twice = 2 * self.every
             left = [entry for entry in self.entries if entry[0] % twice == 0]
             self.every, self.entries = twice, left  # no call stands between the two, so no interrupt does
-        if step % self.every == 0:
-            norms = {f"norm of {name}": np.linalg.norm(np.asarray(ledger[name], float)) for name in self.norms}
+        if step % self.every == 0:  # in reading order, or a norm's last bit would depend on where the cells lie
+            norms = {f"norm of {name}": np.linalg.norm(np.asarray(ledger[name], float, order="C")) for name in self.norms}
             self.entries.append((step, {name: ledger[name].copy() for name in self.lines} | norms))
 
     def forget(self, step):
@@ -77,8 +77,8 @@ class Recorder:
 class Epoch:
     """What one pass over the training part came to. The test part is only looked at: nothing is chosen by it."""
 
-    loss: float           # mean over its batches, as they were trained
-    accuracy: float       # share of right answers on those batches, before each step
+    loss: float           # mean over its pictures, each as its batch was trained
+    accuracy: float       # share of right answers, before each step
     test_accuracy: float
     validation_loss: float | None = None
 

@@ -7,16 +7,19 @@ from contextlib import contextmanager
 
 @contextmanager
 def interrupted():
-    """An event that the first interrupt sets, so that the step in hand is finished; the second interrupts as ever."""
-    asked, before = threading.Event(), signal.getsignal(signal.SIGINT)
+    """A list that the first interrupt adds to, so that the step in hand is finished; the second interrupts as ever.
+
+    A list and no Event: that takes a lock, for which a second interrupt within the first would wait for ever.
+    """
+    asked, before = [], signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or before == signal.SIG_IGN:
         yield asked
         return
 
     def ask(number, frame):
-        if asked.is_set():
+        if asked:
             raise KeyboardInterrupt
-        asked.set()
+        asked.append(number)
 
     signal.signal(signal.SIGINT, ask)
     try:

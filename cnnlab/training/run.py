@@ -4,6 +4,7 @@ from contextlib import suppress
 from dataclasses import fields, replace
 from functools import cached_property
 from math import ceil, isfinite
+from threading import RLock
 from time import monotonic
 
 import numpy as np
@@ -31,13 +32,14 @@ AT_ONCE = 250     # pictures that are evaluated together
 class Training:
     """One run: where it is, what it has learned, and the ledger of its last step.
 
-    `step`: how many were made. `losses`, `hits`: of every step, the batch's loss and its share of right answers.
+    `step`: how many were made. `losses`, `hits`, `rates`: of every step, the batch's loss, its share of right
+    answers, and the learning rate.
     `epochs`: an `Epoch` each. `stopped`: why it ended before its last epoch, or ""; where it was `paused`, by hand
     or because its time was over, `go_on` takes it up again. `diagnosis`: of a run that went astray. `recorder`:
     what was kept of every step.
 
     What it holds: three states (parameters and what the optimizer carries) and the best parameters, the last step's
-    ledger, what the recorder holds, and two numbers a step. An interrupt may come anywhere: `step` says how far
+    ledger, what the recorder holds, and three numbers a step. An interrupt may come anywhere: `step` says how far
     the run is, and whatever else is half written then is made good before it goes on or is saved.
     """
 
@@ -45,11 +47,12 @@ class Training:
         self.network, self.digits, self.settings = network, digits, settings or Settings()
         self.recorder = recorder or Recorder()
         self.check_names()
-        self.step, self.losses, self.hits, self.epochs = 0, [], [], []
+        self.step, self.losses, self.hits, self.rates, self.epochs = 0, [], [], [], []
         self.stopped, self.paused, self.culprit, self.found = "", False, None, None
         self.best: Best | None = None
         self.remembered = ()
         self.last, self.in_order = None, (None, None)
+        self.hands = RLock()  # a cell may save or look while a panel's thread is in the middle of a step
         self.state = self.first_state()
         self.check_digits()
         keep_freed_memory()
@@ -76,8 +79,11 @@ class Training:
         """Raises ValueError where the pictures or labels are not what the network reads."""
         classes = self.line_shapes["logits"][0]
         for part in ("train", "test"):
-            for problem in faults(part, self.digits, self.network, classes):
+            names = f"{part}_images", f"{part}_labels"
+            for problem in faults(names, *(getattr(self.digits, name, None) for name in names), self.network, classes):
                 raise ValueError(f"digits: {problem}")
+        if self.settings.shift >= min(self.network.picture[1:]):
+            raise ValueError(f"shift {self.settings.shift}: it would move pictures {self.network.picture} out of sight")
         if not len(self.examples[0]):
             raise ValueError(f"validation {self.settings.validation}: of {len(self.digits.train_labels)} pictures "
                              "none is left to train on")
@@ -134,7 +140,7 @@ class Training:
 
     @property
     def steps_in_epoch(self) -> int:
-        return ceil(len(self.examples[0]) / self.settings.batch)
+        return -(-len(self.examples[0]) // self.settings.batch)
 
     @property
     def steps(self) -> int:
@@ -172,13 +178,18 @@ class Training:
         epoch, within = divmod(step, self.steps_in_epoch)
         chosen = self.order(epoch)[within * self.settings.batch:][:self.settings.batch]
         images = self.shifted(step, self.digits.train_images[chosen].astype(np.float32, copy=False))
-        rate = self.settings.learning_rate * SCHEDULES[self.settings.schedule](step / self.steps)
         given = {"image": batches.readers(batches.memory_of(images)),
-                 "label": self.digits.train_labels[chosen].astype(float), "learning_rate": np.array(float(rate))}
+                 "label": self.digits.train_labels[chosen].astype(float), "learning_rate": np.array(self.rate(step))}
         given |= self.drawn_masks(step, len(chosen))
         for value in given.values():
             value.setflags(write=False)
         return given
+
+    def rate(self, step) -> float:
+        """The learning rate of a step: of one that was made, as it was then, also if the run was made longer since."""
+        if step < min(self.step, len(self.rates)):
+            return self.rates[step]
+        return float(self.settings.learning_rate * SCHEDULES[self.settings.schedule](step / self.steps))
 
     def shifted(self, step, images) -> np.ndarray:
         """The pictures, each moved by up to `shift` cells each way; zeros come in where it moved away."""
@@ -199,7 +210,11 @@ class Training:
 
     def take_step(self) -> Ledger:
         """The next step, recorded. Until all of it is worked out, the run is where it was."""
-        self.settle()
+        with self.hands:
+            self.settle()
+            return self.settled_step()
+
+    def settled_step(self) -> Ledger:
         given, self.last = self.batch(self.step), None  # two ledgers at once would not fit the cache: 8 % slower
         with one_thread():
             ledger = record(self.recipe, self.state | given)
@@ -213,34 +228,37 @@ class Training:
         self.recorder.see(self.step, ledger)
         self.losses.append(loss)
         self.hits.append(hits)
+        self.rates.append(given["learning_rate"].item())
         self.last, self.state, self.step = ledger, after, self.step + 1  # no call, so no interrupt, comes between
         return ledger
 
     def settle(self):
         """Take back what a step that was broken off has left written: `step` says which steps were made."""
-        del self.losses[self.step:], self.hits[self.step:]
+        del self.losses[self.step:], self.hits[self.step:], self.rates[self.step:]
         self.recorder.forget(self.step)
         self.remembered = tuple(each for each in self.remembered if each[0] < self.step)
 
     @property
     def ledger(self) -> Ledger | None:
         """The last step, every number of it; None before the first. After `load` it is worked out again."""
-        if self.last is None and self.step:
-            *_, (step, state) = self.again(self.step)
-            with one_thread():
-                self.last = record(self.recipe, state | self.batch(step))
-        return self.last
+        with self.hands:
+            if self.last is None and self.step:
+                *_, (step, state) = self.again(self.step)
+                with one_thread():
+                    self.last = record(self.recipe, state | self.batch(step))
+            return self.last
 
     def advance(self) -> bool:
         """One step, and what follows from it: the end of an epoch, an early stop, a run astray. False at the end."""
-        if not self.finished and not self.follow():  # only after an interrupt is something left to follow
-            try:
-                self.take_step()
-            except LineError as problem:
-                self.astray(f"step {self.step}: {problem}", self.step + 1)
-            else:
-                self.follow()
-        return not self.finished
+        with self.hands:
+            if not self.finished and not self.follow():  # only after an interrupt is something left to follow
+                try:
+                    self.take_step()
+                except LineError as problem:
+                    self.astray(f"step {self.step}: {problem}", self.step + 1)
+                else:
+                    self.follow()
+            return not self.finished
 
     def follow(self) -> bool:
         """What follows from the steps that were made; whether anything did."""
@@ -275,7 +293,8 @@ class Training:
         validated = self.validated() if self.settings.patience else None
         if validated is not None and (self.best is None or validated < self.best.loss):
             self.best = Best(made, validated, {name: self.state[name] for name in self.network.parameters})
-        means = (float(np.mean(each[steps])) for each in (self.losses, self.hits))
+        sizes = [self.settings.batch] * (count - 1) + [len(self.examples[0]) - self.settings.batch * (count - 1)]
+        means = (float(np.average(each[steps], weights=sizes)) for each in (self.losses, self.hits))
         self.epochs.append(Epoch(*means, tested[1], validated))
         if self.is_out_of_patience:
             self.stop_early()
@@ -297,6 +316,9 @@ class Training:
         """(mean cross-entropy, share of right answers) of what was learned, without dropout or penalty."""
         if not len(labels) or len(images) != len(labels):
             raise ValueError(f"evaluate: {len(images)} pictures and {len(labels)} labels")
+        labels, classes = np.asarray(labels), self.line_shapes["logits"][0]
+        for problem in faults(("images", "labels"), images, labels, self.network, classes):
+            raise ValueError(f"evaluate: {problem}")
         return self.measured(self.parameters, images, labels)
 
     def measured(self, parameters, images, labels) -> tuple[float, float]:
@@ -392,13 +414,13 @@ class Training:
             self.stopped, self.paused = "", False
         ends = monotonic() + seconds if seconds is not None else None
         try:
-            with interrupted() as asked, bar(self, progress) as show:
+            with one_thread(), interrupted() as asked, bar(self, progress) as show:
                 while not self.finished:
                     self.advance()
                     show()
                     if watch:
                         watch(self)
-                    if asked.is_set():
+                    if asked:
                         self.pause("stopped by hand")
                     elif ends is not None and monotonic() >= ends:
                         self.pause(f"its {seconds:g} seconds were over")
@@ -417,8 +439,10 @@ class Training:
 
         An older file in its place stays whole until the new one is.
         """
-        self.settle()
-        write(path, arrays_of(self))
+        with self.hands:
+            self.settle()
+            arrays = arrays_of(self)
+        write(path, arrays)
 
     @classmethod
     def load(cls, path, network, digits) -> "Training":

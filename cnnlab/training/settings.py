@@ -73,8 +73,9 @@ class Settings:
 
 
 def plain(value):
-    """Python's own number for one of NumPy's, so that it can be saved as text."""
-    return value.item() if isinstance(value, np.generic) else value
+    """Python's own number for one of NumPy's, or for a fraction, so that it can be saved as text."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return float(value) if isinstance(value, Real) and not isinstance(value, (int, float)) and number(value) else value
 
 
 def pairs(dropout):
@@ -98,4 +99,7 @@ def whole(value, least=0) -> bool:
 
 
 def number(value) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+    try:
+        return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+    except OverflowError:  # a whole number or fraction beyond the range of float
+        return False
