@@ -2,7 +2,9 @@
 
 import ctypes
 import sys
+from contextlib import contextmanager
 from functools import cache
+from threading import Lock
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # mallopt's names for the two settings, see man 3 mallopt
 MOST_KEPT = 512 * 1024 * 1024  # bytes of freed memory that stay with the process
@@ -22,7 +24,8 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):  # another C library, musl for one
         return False
-    return bool(mallopt(MMAP_THRESHOLD, LARGEST)) and bool(mallopt(TRIM_THRESHOLD, MOST_KEPT))
+    told = [mallopt(MMAP_THRESHOLD, LARGEST), mallopt(TRIM_THRESHOLD, MOST_KEPT)]
+    return all(told)
 
 
 @cache
@@ -32,10 +35,27 @@ def libraries():
     return ThreadpoolController()
 
 
+class Held:
+    """How many are inside `one_thread` just now, in all threads, and what the first of them found."""
+
+    inside, limit, lock = 0, None, Lock()
+
+
+@contextmanager
 def one_thread():
-    """`with one_thread():` matrix products use one thread, as before afterwards. Costs 6 µs.
+    """`with one_thread():` matrix products use one thread; as before once the last one who asked for it is out.
 
     The products of a step are small. Two threads gain little on a quiet machine, and on a busy one they wait for
     each other: twenty times slower was seen. With one, a run also comes out the same however many cores there are.
     """
-    return libraries().limit(limits=1, user_api="blas")
+    with Held.lock:
+        if not Held.inside:
+            Held.limit = libraries().limit(limits=1, user_api="blas")
+        Held.inside += 1
+    try:
+        yield
+    finally:
+        with Held.lock:
+            Held.inside -= 1
+            if not Held.inside:
+                Held.limit.restore_original_limits()

@@ -22,6 +22,17 @@ def test_one_thread_while_it_lasts():
     assert threads() == before
 
 
+def test_the_threads_come_back_with_the_last_who_asked():
+    """As with two runs in two threads, of which the first to begin is the first to end."""
+    before, first, second = threads(), one_thread(), one_thread()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert threads() in ({1}, set())
+    second.__exit__(None, None, None)
+    assert threads() == before
+
+
 def test_the_threads_come_back_after_an_error():
     before = threads()
     try:
