@@ -180,6 +180,20 @@ def test_every_value_of_a_stack_equals_the_loop(network):
             assert found[line.name][at] == pytest.approx(made[line.name], rel=1e-12, abs=1e-14), line
 
 
+@EVERY
+def test_every_gradient_of_a_stack_equals_the_loop(network):
+    net = NETWORKS[network]
+    whole, rng = backward(net.forward), np.random.default_rng(2)
+    values = {name: net.step[name] for name in net.forward.given}
+    for parameter in net.smooth:  # one alone, so that much is shared by all trials
+        moved = rng.normal(size=(3, *np.shape(values[parameter])))
+        found = stacks.trials(whole, values, {parameter: moved})
+        for at in range(3):
+            made = replay(whole, values | {parameter: moved[at]})
+            for name in found:
+                assert np.reshape(found[name][at], np.shape(made[name])) == pytest.approx(made[name], rel=1e-11, abs=1e-13), name
+
+
 def test_an_operation_without_a_stacked_form_is_worked_out_one_by_one():
     assert Products not in stacks.TOGETHER
     kernels = np.random.default_rng(0).normal(size=(4, 2, 2))

@@ -37,9 +37,7 @@ class ReLUGradient(Operation):
     values: Name
 
     def compute(self, d_output, values):
-        d_values = (values > 0).astype(d_output.dtype)
-        d_values *= d_output  # in place: three quarters of the time of d_output * (values > 0)
-        return d_values
+        return d_output * (values > 0).astype(d_output.dtype)  # a third quicker than with True and False as they are
 
     def expand(self, index, d_output, values):
         return f"{cell(self.d_output, *index)}*(1 if {cell(self.values, *index)} > 0 else 0)"
