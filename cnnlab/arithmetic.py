@@ -16,12 +16,17 @@ RATIONAL = {"max": max}
 SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
+MOST_KEPT = 5_000  # characters of a text whose tree is kept: some 60 terms, as a kernel of 5x5 on three maps has
 LONG_SUM = 64  # a longer one is halved again and again, since Python parses and walks only so many nested additions
 
 
-@lru_cache(maxsize=4096)
 def parse(text: str) -> ast.expr:
-    """The syntax tree of an arithmetic text."""
+    """The syntax tree of an arithmetic text. That of a long one is not kept: it takes a thousand times its memory."""
+    return parsed(text) if len(text) <= MOST_KEPT else parsed.__wrapped__(text)
+
+
+@lru_cache(maxsize=4096)
+def parsed(text: str) -> ast.expr:
     return ast.parse(text if text.count(" + ") < LONG_SUM else grouped(text), mode="eval").body
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cnnlab import (AddBias, AveragePool, BiasGradient, CrossEntropyGradient, Descend, Exponential,
                     FullyConnected,
                     HalfSquaredError, MaxPool, Recipe, ReLU, ReLUGradient, Sigmoid, Softmax, Tanh, run)
-from cnnlab.arithmetic import (BOARD, FUNCTIONS, PYTHON, Irrational, board, evaluate, exact, number, parse,
+from cnnlab.arithmetic import (BOARD, FUNCTIONS, PYTHON, Irrational, board, evaluate, exact, number, parse, parsed,
                                references, write)
 from cnnlab.examples import example_1, example_2
 from tests.networks import NETWORKS, as_python, in_fractions, in_intervals
@@ -227,6 +227,14 @@ def test_the_whole_of_a_long_sum_is_on_request(terms):
     assert right == " + ".join(f"1×{at}" for at in range(terms))
     assert ledger.fraction("out", (0,)) == terms * (terms - 1) // 2
     assert len(references(ledger.expand("out", (0,)))) == 2 * terms
+
+
+def test_the_tree_of_a_very_long_sum_is_not_kept():
+    """One cell of a kernel's gradient in a batch is a sum of 25,088 products, whose tree takes 140 MB."""
+    text, kept = " + ".join(f"d[{n}]*x[{n}]" for n in range(2000)), parsed.cache_info().currsize
+    assert evaluate(parse(text), lambda name, index: 1.0) == 2000
+    assert parsed.cache_info().currsize == kept
+    assert parse("a + 12345*b") is parse("a + 12345*b")
 
 
 def test_long_sums_inside_other_arithmetic():
