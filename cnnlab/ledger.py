@@ -178,7 +178,11 @@ def record(recipe, values) -> "Ledger":
             raise refusal(line, problem, Ledger(recipe, values)) from problem
         except FloatingPointError as problem:
             value = second_look(line, problem, Ledger(recipe, values))
-        value.setflags(False)  # of writing; by name it would take twice as long
+        try:
+            value.setflags(False)  # of writing; by name it would take twice as long
+        except AttributeError:
+            problem = TypeError(f"its compute gave {value!r:.80}, which is no array or number of NumPy's")
+            raise refusal(line, problem, Ledger(recipe, values)) from None
         values[name] = value
     return Ledger(recipe, values)
 
@@ -216,10 +220,10 @@ def second_look(line, problem, ledger):
 
     On some Macs every larger product of matrices raises one (numpy issue 28687). Raises LineError.
     """
-    inputs = {name: ledger[name] for name in line.operation.inputs}
     with np.errstate(all="ignore"):
-        value = line.operation.compute(*inputs.values())
+        value = line.operation.compute(*[ledger[name] for name in line.operation.inputs])
     if not np.isfinite(value).all():
+        inputs = {name: ledger[name] for name in line.operation.inputs}
         extremes = "".join(f"; {name} from {each.min():g} to {each.max():g}" for name, each in inputs.items())
         raise refusal(line, f"{problem}{extremes}", ledger) from problem
     return value
@@ -255,7 +259,9 @@ class Ledger(Mapping):
         return self.recipe.names.get(name)
 
     def expand(self, name, index) -> str:
-        """The arithmetic behind one cell, as Python text over the cells it reads."""
+        """The arithmetic behind one cell, as Python text over the cells it reads. Raises LineError for a given number."""
+        if self.line(name) is None:
+            raise LineError(f"{name} was given: no line made it, so nothing stands behind its cells")
         operation = self.line(name).operation
         return operation.expand(index, *[self[each] for each in operation.inputs])
 

@@ -16,6 +16,26 @@ from .ops import Descend, Name, Operation, cell
 USUAL = {"momentum": 0.9, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
 
 
+def one_number(name, value) -> float:
+    """The number of an array without axes. Raises ValueError for any other."""
+    if value.ndim:
+        raise ValueError(f"{name} {value.shape} must be one number")
+    return value.item()
+
+
+def share(name, value) -> float:
+    """How much of an average stays: one number from 0 to below 1, else ValueError."""
+    if not 0 <= (found := one_number(name, value)) < 1:
+        raise ValueError(f"{name} {found:g} must be from 0 to below 1")
+    return found
+
+
+def check_alike(first_name, first, second_name, second):
+    """Raises ValueError where two arrays differ in shape."""
+    if first.shape != second.shape:
+        raise ValueError(f"{first_name} {first.shape} and {second_name} {second.shape} differ in shape")
+
+
 @dataclass(frozen=True)
 class Velocity(Operation):
     """new_velocity = momentum * velocity + gradient
@@ -30,7 +50,8 @@ class Velocity(Operation):
     updates = "velocity"
 
     def compute(self, velocity, d_old, momentum):
-        return float(momentum) * velocity + d_old
+        check_alike(self.velocity, velocity, self.d_old, d_old)
+        return one_number(self.momentum, momentum) * velocity + d_old
 
     def expand(self, index, velocity, d_old, momentum):
         return f"{self.momentum}*{cell(self.velocity, *index)} + {cell(self.d_old, *index)}"
@@ -49,7 +70,9 @@ class MovingAverage(Operation):
     updates = "average"
 
     def compute(self, average, d_old, beta):
-        return float(beta) * average + (1 - float(beta)) * d_old
+        check_alike(self.average, average, self.d_old, d_old)
+        stays = share(self.beta, beta)
+        return stays * average + (1 - stays) * d_old
 
     def expand(self, index, average, d_old, beta):
         return f"{self.beta}*{cell(self.average, *index)} + (1 - {self.beta})*{cell(self.d_old, *index)}"
@@ -62,7 +85,9 @@ class MovingSquare(MovingAverage):
     """
 
     def compute(self, average, d_old, beta):
-        return float(beta) * average + (1 - float(beta)) * d_old * d_old
+        check_alike(self.average, average, self.d_old, d_old)
+        stays = share(self.beta, beta)
+        return stays * average + (1 - stays) * d_old * d_old
 
     def expand(self, index, average, d_old, beta):
         return f"{super().expand(index, average, d_old, beta)}**2"
@@ -100,7 +125,7 @@ class Unbiased(Operation):
     steps: Name
 
     def compute(self, average, beta, steps):
-        return average / (1 - float(beta) ** int(steps))
+        return average / (1 - share(self.beta, beta) ** int(one_number(self.steps, steps)))
 
     def expand(self, index, average, beta, steps):
         return f"{cell(self.average, *index)}/(1 - {self.beta}**{int(steps)})"
@@ -118,7 +143,8 @@ class OverRoot(Operation):
     epsilon: Name
 
     def compute(self, average, square, epsilon):
-        return average / (np.sqrt(square) + float(epsilon))
+        check_alike(self.average, average, self.square, square)
+        return average / (np.sqrt(square) + one_number(self.epsilon, epsilon))
 
     def expand(self, index, average, square, epsilon):
         return f"{cell(self.average, *index)}/(sqrt({cell(self.square, *index)}) + {self.epsilon})"

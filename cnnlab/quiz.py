@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from .arithmetic import board, number
 
 CLOSE = 0.02  # a relative error up to this is a rounding or reading slip, not a wrong idea
@@ -27,6 +29,8 @@ def check(answer, expected, slips: Mapping[str, float] = {}, hint: str = "", rea
     """
     if answer is None or answer is Ellipsis:
         return Feedback("missing", f"Still missing: put your number in place of the three dots.{spaced(hint)}")
+    if isinstance(answer, (np.ndarray, np.generic)) and np.size(answer) == 1:
+        answer = answer.item()
     if isinstance(answer, bool) or not isinstance(answer, (int, float)) or answer != answer:
         return Feedback("keep working", f"Keep working: {answer!r} is not a number.{spaced(hint)}")
     if agrees(answer, expected):

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from cnnlab import (Add, AddBias, AveragePool, BiasGradient, Correlate, CrossEnt
                     Softmax, SoftmaxCrossEntropy, Tanh, Total, backward, run)
 from cnnlab.examples import example_1, example_2
 from cnnlab.ledger import replay
+from cnnlab.ops import Name, Operation, WeightPenaltyGradient
 from tests.networks import NETWORKS
 
 CONV = Recipe(conv_sum=Correlate("image", "kernel"))
@@ -198,10 +200,37 @@ def test_what_is_no_finite_number(value, words):
     (Products("x", "k"), dict(x=[[1e200]], k=[[1e200]]), "line out = Products(x, k): overflow"),
     (HalfSquaredError("x", "t"), dict(x=1e200, t=0), "line out = HalfSquaredError(x, t): overflow"),
     (BiasGradient("d", "b"), dict(d=[1e308] * 9, b=0), "line out = BiasGradient(d, b): overflow"),
+    (BiasGradient("d", "b"), dict(d=np.full((2, 1, 2, 2), 1e308), b=[0]), "line out = BiasGradient(d, b): invalid"),
+    (WeightPenaltyGradient("w", "s", "d"), dict(w=[1], s=1e308, d=10), "line out = WeightPenaltyGradient(w, s, d): overflow"),
+    (Add("x", "x"), dict(x=[1e308]), "line out = Add(x, x): overflow encountered in add; x from 1e+308 to 1e+308"),
     (AveragePool("x"), dict(x=np.full((2, 2), 1e308)), "line out = AveragePool(x): overflow"),
 ], ids=str)
 def test_what_leaves_the_finite_numbers(operation, numbers, words):
     assert message(operation, **numbers).startswith(words)
+
+
+@dataclass(frozen=True)
+class Half(Operation):
+    """out = values / 2, as a learner may write it at first: one of Python's own numbers."""
+
+    values: Name
+
+    def compute(self, values):
+        return float(values) / 2
+
+
+def test_an_operation_that_gives_no_value_of_numpy_is_named():
+    assert message(Half("x"), x=3) == "line out = Half(x): its compute gave 1.5, which is no array or number of NumPy's"
+
+
+def test_nothing_stands_behind_a_given_number():
+    with pytest.raises(LineError, match="^image was given: no line made it"):
+        example_1.run().expand("image", (0, 0))
+
+
+def test_a_pool_of_one_cell_is_that_cell():
+    ledger = run(Recipe(p=MaxPool("v", 1)), v=[[1.0, 2], [3, 4]])
+    assert str(ledger.explain("p", (1, 0))) == "p[1,0] = 3"
 
 
 def test_an_alarm_over_finite_numbers_is_looked_into(monkeypatch):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cnnlab import backward, run
+from cnnlab import LineError, backward, run
 from cnnlab.arithmetic import FUNCTIONS
 from cnnlab.examples import example_1, example_2, twin
 from cnnlab.optimizers import OPTIMIZERS, started, update_with_adam, update_with_momentum
@@ -81,3 +81,16 @@ def test_steps_are_whole():
     recipe = update_with_adam(backward(example_1.forward), *example_1.parameters)
     with pytest.raises(ValueError, match="steps 0.5 must be one whole number"):
         run(recipe, **started(recipe, example_1.given | {"steps": 0.5}))
+
+
+@pytest.mark.parametrize("add_lines, given, words", [
+    (update_with_momentum, {"momentum": [0.9]}, r"line new_kernel_velocity = .*: momentum \(1,\) must be one number"),
+    (update_with_momentum, {"kernel_velocity": 5.0}, r"kernel_velocity \(\) and d_kernel \(2, 2\) differ in shape"),
+    (update_with_adam, {"beta_1": 10, "steps": 400}, "beta_1 10 must be from 0 to below 1"),
+    (update_with_adam, {"beta_2": -0.1}, "beta_2 -0.1 must be from 0 to below 1"),
+    (update_with_adam, {"kernel_square": [1.0]}, r"kernel_square \(1,\) and d_kernel \(2, 2\) differ in shape"),
+    (update_with_adam, {"epsilon": [1e-8, 1]}, r"epsilon \(2,\) must be one number")])
+def test_what_an_optimizer_cannot_use_is_named(add_lines, given, words):
+    recipe = add_lines(backward(example_1.forward), *example_1.parameters)
+    with pytest.raises(LineError, match=words):
+        run(recipe, **started(recipe, dict(example_1.given)) | given)

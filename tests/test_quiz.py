@@ -1,5 +1,6 @@
 """What a learner's answer is told."""
 
+import numpy as np
 import pytest
 
 from cnnlab.lessons import example_1 as lesson_1
@@ -32,3 +33,5 @@ def test_an_answer_may_be_rounded_to_three_digits_or_more_but_not_to_two():
     assert check(0.12, 0.12345).verdict != "correct"
     assert check(0.124, 0.12345).verdict == "almost"
     assert check(0, 0).verdict == "correct"
+    assert check(np.float32(0.1235), 0.12345).verdict == check(np.array(0.1235), 0.12345).verdict == "correct"
+    assert check(np.array([1.0, 2.0]), 1).verdict == "keep working"

@@ -28,7 +28,9 @@ def bias_shape(values, bias, names) -> tuple[int, ...]:
 def over_channels(values):
     """For each channel the sum of its cells, over all positions and images."""
     if values.ndim == 4:
-        return np.einsum("nchw->c", values)  # a third of the time of `sum`
+        total = np.einsum("nchw->c", values)  # a third of the time of `sum`, but it raises no alarm
+        total - total  # where it overflowed: infinity minus infinity does
+        return total
     return values.sum(axis=tuple(axis for axis in range(values.ndim) if axis - values.ndim != channel_axis(values)))
 
 

@@ -120,7 +120,8 @@ class MaxPool(Pooling):
         return reduce(np.maximum, [tall[cut] for cut in windows.column_cuts])
 
     def expand(self, index, values):
-        return f"max({', '.join(cell(self.values, *at) for at in self.members(index, values))})"
+        members = [cell(self.values, *at) for at in self.members(index, values)]
+        return f"max({', '.join(members)})" if len(members) > 1 else members[0]
 
     def gradient(self, output, d_output):
         yield self.values, MaxPoolGradient(d_output, self.values, output, **self.settings())

@@ -72,7 +72,7 @@ class WeightPenaltyGradient(Operation):
     d_output: Name
 
     def compute(self, weight, strength, d_output):
-        return weight * (d_output.item() * strength.item())
+        return weight * (d_output * strength).astype(weight.dtype)
 
     def expand(self, index, weight, strength, d_output):
         return f"{self.d_output}*{self.strength}*{cell(self.weight, *index)}"

@@ -6,7 +6,7 @@ sentence names the control, what was given, and what it takes.
 
 import re
 from dataclasses import asdict, dataclass
-from math import inf
+from math import isfinite
 from typing import Any
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
@@ -23,7 +23,7 @@ def read_number(text: object) -> float:
     if len(parts) > 2 or not all(map(NUMBER.fullmatch, parts)):
         raise ValueError(f"{text} is not a number")
     top, bottom = map(float, [*parts, "1"][:2])
-    if bottom == 0 or abs(top / bottom) == inf:
+    if bottom == 0 or not isfinite(top / bottom):
         raise ValueError(f"{text} is not a finite number")
     return top / bottom
 
