@@ -86,14 +86,14 @@ def convolutions(draw, side=4):
     return *numbers, {"stride": stride, "padding": (top, left)}
 
 
-small = st.sampled_from([1, 40, batches.SMALL])  # the multiplications of a part: of one column, of several, of all
+small = st.sampled_from([20, 100, batches.SMALL])  # the multiplications of a part: of one column, of several, of all
 
 
 @contextmanager
 def parts(most, of_result=batches.SMALL_RESULT):
     """Products are worked out in parts of so many multiplications; layouts, which know their parts, are made anew."""
     with patch.object(batches, "SMALL", most), patch.object(batches, "SMALL_RESULT", of_result), \
-            patch.object(batches, "kept", batches.Kept()):
+            patch.object(batches, "FEWEST", 1), patch.object(batches, "kept", batches.Kept()):
         yield
 
 

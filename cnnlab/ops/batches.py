@@ -13,6 +13,7 @@ overlap; im2col would copy each cell KH times more.
   kernel's columns.
 """
 
+import sys
 import threading
 import weakref
 
@@ -21,6 +22,7 @@ import numpy as np
 # What OpenBLAS multiplies where it is; more it repacks first. Source: its sgemm_small_kernel_permit_skylakex.c.
 SMALL = 1_000_000     # multiplications
 SMALL_RESULT = 1_200  # cells of the product, where the second factor is read in columns
+FEWEST = 4            # columns: products of fewer take longer than the one whole product
 
 MOST_LAYOUTS = 16        # that a thread keeps to use again
 LARGEST_LAYOUT = 2**24   # bytes; a larger one is made anew each time
@@ -107,9 +109,11 @@ kept = Kept()
 def at_once(rows, inner, largest=float("inf")) -> int:
     """How many columns of (rows, inner) @ (inner, columns) OpenBLAS multiplies where they are: a seventh faster here.
 
-    Those are of at most a million multiplications, and `largest` cells of the result.
+    Those are of at most a million multiplications, and `largest` cells of the result. All columns at once where too
+    few would go.
     """
-    return max(1, min(SMALL // (rows * inner), largest // rows))
+    columns = min(SMALL // (rows * inner), largest // rows)
+    return columns if columns >= FEWEST else sys.maxsize
 
 
 def product(first, second, step, out=None):
