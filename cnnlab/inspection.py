@@ -7,7 +7,7 @@ which LineError is.
 
 import ast
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from itertools import product
 from typing import NamedTuple
 
@@ -194,7 +194,7 @@ def logit_gradient(network, parameters, image, label) -> Ledger:
     return run(logit_recipe(network), image=image, chosen=chosen, **trained(network, parameters))
 
 
-@cache
+@lru_cache(maxsize=64)  # a network that is made anew each time would stay for ever
 def logit_recipe(network) -> Recipe:
     return backward(part(network, "logits") + [Line("logit", FullyConnected("logits", "chosen"))], "logit", to=["image"])
 
@@ -287,7 +287,7 @@ def receptive_field(network, line, index) -> tuple[slice, slice]:
     return field(network, line, full_index(line, blank(network)[of_picture(network, line)], index))
 
 
-@cache
+@lru_cache(maxsize=64)
 def field(network, line, index):
     ledger, blocks = blank(network), {line: (index, index)}
     for each in reversed(part(network, line)):
@@ -503,19 +503,19 @@ def of_picture(network, line) -> str:
     return line
 
 
-@cache
+@lru_cache(maxsize=64)
 def part(network, *lines) -> Recipe:
     """The lines that some lines depend on, and these."""
     return needed(network.forward, *lines)
 
 
-@cache
+@lru_cache(maxsize=64)
 def with_p(network, ends) -> Recipe:
     recipe = part(network, *ends)
     return recipe if "p" in recipe.names else recipe + [Line("p", Softmax("logits"))]
 
 
-@cache
+@lru_cache(maxsize=64)
 def blank(network) -> Ledger:
     """The forward pass of a black picture without weights: its shapes."""
     given = {name: np.zeros(shape) for name, shape in network.shapes.items()} | network.fixed
