@@ -42,8 +42,8 @@ def answer_to(kernel, side) -> float:
 def edge_share(kernel) -> float:
     """share = ((right - left)**2 + (below - above)**2) / (20 * sum of squares)        kernel (5, 5), from 0 to 1
 
-    The part of the kernel's squares that a straight edge makes up, whatever its direction: 1 for two columns of -1, one of
-    0 and two of 1. Of weights drawn at random it is 2 of 25 on average, 0.08.
+    The part of the kernel's squares that an upright and a level edge make up: 1 for two columns of -1, one of 0 and two of
+    1, and for its sum with the same in rows. A sharp diagonal has 0.72, weights drawn at random 2 of 25 on average, 0.08.
     """
     across, down = (answer_to(kernel, one) - answer_to(kernel, other) for one, other in (("right", "left"), ("below", "above")))
     return (across ** 2 + down ** 2) / (20 * float((np.asarray(kernel, float) ** 2).sum()))
@@ -313,7 +313,7 @@ QUESTIONS = (
         ("kernel", "η times the kernel", "η scales the step; the gradient does not depend on it.")), "correlated"),
     ("edges", "After training, the six kernels of C1 are", (
         ("all", "six clean edge detectors", "Look at the edge shares in the first table again."),
-        ("some", "some edges and some that hardly moved", "Three have an edge share far above the 0.08 of random weights; the others do not."),
+        ("some", "some edges, and some that are none", "Three have an edge share far above the 0.08 of random weights; the others do not."),
         ("noise", "still noise, all of them", "The edge shares of three of them are far above 0.08.")), "some"),
     ("cover", "A patch is covered and the logit of class 7 rises. The patch", (
         ("for", "spoke for class 7", "Without it the logit is larger: it had held the logit down."),
@@ -325,7 +325,7 @@ QUESTIONS = (
         ("softmax", "the softmax", "The logit stands before the softmax.")), "bias"),
     ("shift", "All digits move right by one pixel. The answers", (
         ("all", "all stay", "Most, not all: see the table of shifts."),
-        ("most", "mostly stay", "Pooling tolerates little shifts, and training saw digits that lie a little differently."),
+        ("most", "mostly stay", "Pooling tolerates little shifts, though all training digits were centred."),
         ("half", "change for half of the pictures", "Far fewer: see the table of shifts.")), "most"))
 
 
