@@ -1,4 +1,4 @@
-"""The training panels, driven as the page drives them: presses, and one tick after the other."""
+"""The training panels, driven as the page drives them: presses, and one tick after the other. And what notebook 04 says beside them."""
 
 import gc
 import html
@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from ipywidgets.widgets.widget import _instances
 
+from cnnlab.arithmetic import board, number
 from cnnlab.data import digits_8x8, mnist
+from cnnlab.ledger import run
+from cnnlab.lessons import lenet
 from cnnlab.lessons import train as lesson
 from cnnlab.networks import lenet_5, small_cnn
-from cnnlab.training import Training, train
+from cnnlab.training import Training, silent, train
 
 CHANGED = {"network": "small_cnn", "broken": "bias", "learning_rate": 0.05, "epochs": 2, "batch": 16, "seed": 7,
            "optimizer": "Adam", "schedule": "constant", "dropout": "half"}
@@ -101,6 +104,30 @@ def test_one_step_after_another_is_the_same_run():
         for name in ("d_fc_bias", "new_fc_bias"):
             assert str(ledger.explain(name, (0,))) in words(panel)
         assert panel.line == f"step {step}: {ledger.explain('new_fc_bias', (0,))}"
+
+
+@pytest.mark.parametrize("optimizer, between", [
+    ("gradient descent", []), ("momentum", ["new_fc_bias_velocity"]),
+    ("Adam", ["new_fc_bias_mean", "new_fc_bias_square", "fc_bias_mean_unbiased", "fc_bias_square_unbiased", "fc_bias_direction"])])
+def test_every_line_from_the_gradient_to_the_update_is_written(optimizer, between):
+    panel = small(optimizer=optimizer)
+    for _ in range(3):
+        panel.press("one")
+    ledger = panel.state["training"].ledger
+    said = [html.unescape(each) for each in re.findall(r'<p class="line">(.*?)</p>', panel.html)]
+    chain = said[1:3 + len(between)]
+    assert chain == [str(ledger.explain(name, (0,))) for name in ("d_fc_bias", *between, "new_fc_bias")]
+    for at, text in enumerate(chain[:-1]):  # nothing is left out: each result stands in the arithmetic of a later line
+        assert any(re.split("[=≈] ", text)[-1] in later for later in chain[at + 1:])
+
+
+def test_first_settings_are_those_of_the_controls_or_are_refused():
+    assert lesson.train(learning_rate="0,5", broken="bias").state["learning_rate"] == 0.5
+    for first, words in (({"lr": 0.5}, "^train: there is no setting lr; there are network, broken, learning_rate, epochs, "),
+                         ({"broken": "biases"}, "Break it cannot be “biases”: it takes one of nothing, "),
+                         ({"epochs": 0}, "epochs cannot be “0”")):
+        with pytest.raises(ValueError, match=words):
+            lesson.train(**first)
 
 
 def test_the_loss_is_written_as_the_mean_over_the_pictures():
@@ -250,6 +277,56 @@ def test_another_break_asks_for_another_prediction():
     panel = broken("zero")
     panel.set("broken", "one")
     assert panel.state["guess"] == "none"
+
+
+# What notebook 04 says beside the panels
+
+
+def test_units_that_start_alike_get_gradients_that_are_alike_and_not_0():
+    training, usual = lenet.first_step()
+    given = lenet.doubled(training.state | training.batch(0))
+    ledger = run(training.recipe, **given | lenet.alike(given))
+    for name in ("c1_kernel", "c3_kernel", "c5_weight", "f6_weight"):
+        first, *others = ledger[f"d_{name}"]
+        assert np.abs(first).max() > 0.5 and all(np.allclose(first, other, rtol=1e-12) for other in others)
+        assert f"{name[:2].upper()} {lenet.size(first)}" in lenet.zero_start().text
+        first, *others = usual[f"d_{name}"]
+        assert not any(np.allclose(first, other) for other in others)
+    flat = {name: np.full(np.shape(given[name]), 0.05) for name in lenet_5.weights}  # here the gradients vanish, and so show nothing
+    assert all(np.abs(run(training.recipe, **given | flat)[f"d_{name}"]).max() < 1e-12 for name in ("c1_kernel", "c3_kernel", "c5_weight", "f6_weight"))
+
+
+def test_the_units_that_a_long_step_switches_off_are_counted_after_it():
+    training, ledger = lenet.first_step()
+    given = lenet.doubled(training.state | training.batch(0))
+    rows = re.findall(r"η = (\S+): loss \S+ → (\S+), it .*: 9 of 84 → (\d+) of 84", lenet.too_long().text)
+    assert len(rows) == 5 and len(silent(ledger)["f6_relu"]) == 9
+    for rate, loss, off in rows:
+        moved = {name: ledger[name] - float(rate) * ledger[f"d_{name}"] for name in lenet_5.parameters}
+        after = run(training.recipe, **given | moved)
+        assert (board(number(after["loss"], 5)), len(silent(after)["f6_relu"])) == (loss, int(off))
+    assert rows[2][::2] == ("1", "34")  # as the text beside it says, and that 34 is more than a third
+
+
+def test_by_slope_and_curvature_alone_the_loss_would_rise_from_023_on():
+    parts = {name: float(value.replace("−", "-")) for name, value in re.findall(r"^(.*?)(?:: .*)? = (\S+)$", lenet.too_long().text, re.M)[-5:]}
+    cancel = parts["slope and curvature cancel at η"]
+    assert cancel == pytest.approx(-5 * parts["slope"] / parts["curvature"], rel=1e-3) == pytest.approx(0.23, abs=0.005)
+    assert parts["slope"] + parts["curvature"] + parts["the rest"] == pytest.approx(parts["change"], abs=0.02)
+
+
+def test_what_stride_and_padding_make_of_c1():
+    panel = lenet.count_one()
+    assert "(32 − 5)/1 + 1 = 28" in words(panel)
+    panel.set("stride", 2)
+    assert "(32 − 5)/2 + 1 = 14, rounded down" in words(panel)
+    panel.reset()
+    panel.set("padding", 2)
+    assert "(32 + 2×2 − 5)/1 + 1 = 32" in words(panel)
+
+
+def test_an_answer_that_is_not_given_yet_gets_no_recipe():
+    assert "60 pairs" not in str(lenet.check_c3(...)) and "60 pairs" in str(lenet.check_c3(880))
 
 
 # What it costs

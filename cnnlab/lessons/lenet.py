@@ -45,7 +45,7 @@ def picture() -> Page:
     counted = count(lenet_5_1998)
     shapes = [f"{layer.name} {times(layer.shape)}" for layer in counted.layers]
     drawn = architecture.figure(f"LeNet-5 of 1998: {'; '.join(shapes)}", architecture.WIDTH, 324, architecture.Drawing(counted).svg(),
-                                caption="Maps are drawn to scale; the blue square is what one cell of the next layer looks at.")
+                                caption="Maps are drawn to scale; the blue square is what one cell of the next layer looks at. Scaled tanh is an S-shaped curve in the place of ReLU.")
     rows = [(name, kind, words, equation(times(counted[name].shape), int(np.prod(counted[name].shape))).replace(" ", "\N{NO-BREAK SPACE}")) for name, kind, words in LAYERS]
     table = facts("What each layer does", ("layer", "letter", "what it does", "cells it makes"), rows)
     return Page(drawn + table, "\n".join(f"{name}, {kind.lower()}: {cells} cells" for name, kind, _, cells in rows))
@@ -201,7 +201,8 @@ def check_c3(answer) -> Feedback:
     layer = count_recipe(forward, shapes, trained=tuple(lenet_5_1998.shapes))["C3"]
     slips = {"every map of C3 reads all six maps": 6 * 9 * 16 + 16, "the 16 biases are left out": 60 * 9,
              "the kernels are 5×5": count(lenet_5_1998)["C3"].parameters, "each of the 60 slices has a bias of its own": 60 * 10}
-    return check(answer, layer.parameters, slips, "60 pairs of maps are connected; each pair has a slice of 3×3 weights, each of the 16 maps a bias.",
+    hint = "" if answer is ... else "60 pairs of maps are connected; each pair has a slice of 3×3 weights, each of the 16 maps a bias."
+    return check(answer, layer.parameters, slips, hint,
                  equation(layer.parameters_text, layer.parameters))
 
 
@@ -248,12 +249,12 @@ def step_lines() -> Page:
         (f"The score (logit) of the first picture's true class, {labels[0]}: 84 products, then a bias of 0.", ledger.explain("fc_sum", first)),
         ("Its loss, −ln of the softmax; p is that class's probability.", f"−ln {board(number(np.exp(-each[0])))} ≈ {board(number(each[0]))}"),
         ("The loss of the batch is the mean over its pictures. (D3 adds them up; a mean lets η stay when the batch grows.)", loss),
-        ("Backward: probability minus 1 for the true class, by 32 because of the mean.", ledger.explain("d_logits", first)),
+        ("Backward: probability minus 1 for the true class, divided by 32 because of the mean.", ledger.explain("d_logits", first)),
         ("The bias of class 0 was added to every picture: its gradient is the sum over the batch.", ledger.explain("d_fc_bias", (0,))),
-        ("The update of day one, with η = 0.02. (Momentum starts with no velocity, so the first step is a plain one.)", ledger.explain("new_fc_bias", (0,))),
+        ("The update of notebook 01, with η = 0.02. (Momentum starts with no velocity, so the first step is a plain one.)", ledger.explain("new_fc_bias", (0,))),
         (f"A weight of C1 is shared: its gradient adds up {times(positions)} = {int(np.prod(positions)):,} products, one for each picture and position.",
          f"d_c1_kernel[0,2,2] = {board(number(ledger['d_c1_kernel'][0, 0, 2, 2]))}"),
-        (f"And so for all {lenet_5.size:,} parameters. The ledger of this one step has {len(ledger.recipe)} lines with {cells:,} numbers.", ""),
+        (f"And so for all {lenet_5.size:,} parameters. The record of this one step has {len(ledger.recipe)} lines with {cells:,} numbers.", ""),
     ]
     rows = "".join(tag("div", tag("p", escape(what), class_="what"), (tag("p", tag("b", escape(str(numbers))), class_="both") if str(numbers) else ""), class_="line")
                    for what, numbers in said)
@@ -291,27 +292,46 @@ def too_long() -> Page:
     found = diagnose(lenet_5.forward, given, lenet_5.parameters, optimizer="momentum")
     rates = (0.02, 0.2, 1.0, 2.0, TOO_LONG)
     losses = found.step.losses(np.array(rates))
-    tried = [(board(number(rate)), f"{board(number(found.before, 5))} → {board(number(loss, 5))}", "falls" if loss < found.before else "rises") for rate, loss in zip(rates, losses)]
-    split = [("slope: −η × the gradient's squares", found.slope), ("curvature: ½ step·H·step", found.curvature), ("the rest: ReLUs and pools that switch", found.rest), ("change", found.trained_change)]
+    off = [f"{count} of {lenet_5.shapes['f6_bias'][0]}" for count in off_after(found.step, (0.0, *rates))]
+    tried = [(board(number(rate)), f"{board(number(found.before, 5))} → {board(number(loss, 5))}", "falls" if loss < found.before else "rises", f"{off[0]} → {after}")
+             for rate, loss, after in zip(rates, losses, off[1:])]
+    split = [("slope: −η × the gradient's squares", found.slope), ("curvature: ½ step·H·step", found.curvature), ("the rest: a bend that changes, ReLUs and pools that switch", found.rest), ("change", found.trained_change),
+             ("slope and curvature cancel at η", TOO_LONG * -found.slope / found.curvature)]
     split = [(name, board(number(value, 5))) for name, value in split]
     text = found.verdict.partition(";")[0] + "."
-    html = facts("One step from the start, judged on its own batch", ("η", "loss", ""), tried) + \
+    html = facts("One step from the start, judged on its own batch", ("η", "loss", "", "F6 off for every picture"), tried) + \
         facts(f"Diagnosis of the step with η = {board(number(TOO_LONG))}", ("part", "value"), split) + tag("p", tag("strong", escape(text)), class_="feedback")
-    lines = [f"η = {rate}: loss {change}, it {how}" for rate, change, how in tried] + [f"{name} = {value}" for name, value in split]
+    lines = [f"η = {rate}: loss {change}, it {how}; F6 off for every picture: {units}" for rate, change, how, units in tried] + [f"{name} = {value}" for name, value in split]
     return Page(html, "\n".join([*lines, text]))
 
 
+def off_after(step, rates) -> list[int]:
+    """How many units of F6 are 0 for every picture of the batch after a step with each of these learning rates."""
+    return [int(count) for count in (step.trials(np.array(rates))["f6_relu"] == 0).all(axis=1).sum(axis=1)]
+
+
+def alike(start) -> dict:
+    """Weights of 0.05, but k/100 for class k: the units of a layer are all alike, while the classes are not.
+
+    Were the last weights equal too, each slope of F6 would be a multiple of sum(p - y) = 0: no gradient at all.
+    """
+    weights = {name: np.full(np.shape(start[name]), 0.05) for name in lenet_5.weights}
+    return weights | {"fc_weight": weights["fc_weight"] * 0 + np.arange(10)[:, None] / 100}
+
+
 def zero_start() -> Page:
-    """Every parameter's largest gradient in the first step: from a random start, from 0, and from weights that are all alike."""
+    """Every parameter's largest gradient in the first step: from a random start, from 0, and from units that are all alike."""
     training, usual = first_step()
     start = doubled(training.state | training.batch(0))
-    weights = lenet_5.weights
-    zero, alike = (run(training.recipe, **start | {name: np.full(np.shape(start[name]), value) for name in weights}) for value in (0.0, 0.05))
+    nothing = {name: np.zeros(np.shape(start[name])) for name in lenet_5.weights}
+    zero, same = (run(training.recipe, **start | weights) for weights in (nothing, alike(start)))
     rows = [(name, *(size(ledger[f"d_{name}"]) for ledger in (usual, zero))) for name in lenet_5.parameters]
     p = np.exp(-picture_losses(zero))[0]
-    apart = max(float(np.ptp(alike[name], axis=0).max()) for name in ("d_c1_kernel", "d_c3_kernel", "d_c5_weight", "d_f6_weight"))
+    shared = [name for name in lenet_5.weights if name != "fc_weight"]
+    apart = max(float(np.ptp(same[f"d_{name}"], axis=0).max()) for name in shared)
+    sizes = ", ".join(f"{name.partition('_')[0].upper()} {size(same[f'd_{name}'])}" for name in shared)
     notes = [f"From 0 every logit is 0 and every probability {board(number(p, 6))}: loss = −ln {board(number(p, 6))} ≈ {board(number(zero['loss'], 6))}",
-             f"From weights that are all 0.05 instead, the gradients of two kernels or units of one layer differ by at most {board(number(round(apart, 9)))}: what starts alike stays alike."]
+             f"Now every weight is 0.05, and k/100 in the last layer for class k. The largest gradients (large, as no weight is below 0): {sizes}. Those of two kernels or units of one layer differ by at most {board(number(round(apart, 9)))}: what starts alike stays alike."]
     head = ("parameter", "largest gradient from a random start", "from every weight at 0")
     html = facts("The first step", head, rows) + "".join(tag("p", escape(note)) for note in notes)
     return Page(html, "\n".join(["; ".join(map(str, row)) for row in (head, *rows)] + notes))

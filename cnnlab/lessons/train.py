@@ -37,8 +37,9 @@ SHEET = """
 .cn.train .feedback { min-height: 4.2em; } .cnnlab-columns:has(.cn.broken) .cnnlab-controls { grid-template-columns: repeat(auto-fit, minmax(330px, 1fr)); }
 .cn.broken .feedback { min-height: 7.2em; } .cn.train .feedback p { margin: 0 0 4px; }
 .cn.train .charts figure { flex: 1 1 370px; max-width: 480px; } .cn.train svg { overflow: visible; } .cn.train .charts { padding-right: 14px; } .cn.train svg text { font-size: 18px; }
-@container (max-width: 760px) { .cn.train .charts figure { flex-basis: 300px; } .cn.train svg text { font-size: 22px; } }
-.cn.train .halves { display: flex; flex-wrap: wrap; gap: 0 24px; } .cn.train .halves > .part { flex: 1 1 450px; min-height: 320px; }
+.cn.train .halves { display: flex; flex-wrap: wrap; gap: 0 24px; } .cn.train .halves > .part { flex: 1 1 450px; min-height: 550px; } .cn.train.Adam .halves > .part:first-child { min-height: 625px; }
+.cn.train p.line { margin: 0; font-size: 16px; overflow-wrap: anywhere; }
+@container (max-width: 760px) { .cn.train .charts figure { flex-basis: 300px; } .cn.train svg text { font-size: 22px; } .cn.train .halves > .part { min-height: 440px; } .cn.train.Adam .halves > .part:first-child { min-height: 580px; } }
 """
 FRESH = {"going": False, "training": None, "seconds": 0.0}
 
@@ -116,7 +117,7 @@ class Run(Lesson):
         training = state["training"] or before_the_first_step(*self.asked(state))
         html = tag("div", headline(training, state), tag("div", self.verdict(training, state), class_="feedback"),
                    tag("div", loss_chart(training), accuracy_chart(training), class_="charts"),
-                   *self.more(training, state), tag("div", numbers(training), pictures(training), class_="halves"), class_=f"cn train {self.kind}")
+                   *self.more(training, state), tag("div", numbers(training), pictures(training), class_="halves"), class_=f"cn train {self.kind} {training.settings.optimizer}")
         return View(html, line(training))
 
     def more(self, training, state) -> list[str]:
@@ -158,7 +159,10 @@ class Train(Run):
         RUN)
 
     def __init__(self, title="Train it", **first):
-        self.title, self.start = title, {**FRESH, **first}
+        known = {control.name: control for group in self.controls for control in group.controls if not isinstance(control, Button)}
+        if unknown := sorted(set(first) - set(known)):
+            raise ValueError(f"train: there is no setting {', '.join(unknown)}; there are {', '.join(known)}")
+        self.title, self.start = title, {**FRESH, **{name: known[name].read(value) for name, value in first.items()}}
 
     def asked(self, state):
         dropout = ((HIDDEN[state["network"]], 0.5),) if state["dropout"] == "half" else ()
@@ -284,13 +288,19 @@ def headline(training, state) -> str:
 
 
 def numbers(training) -> str:
-    """The worked lines of the last step: the loss of its batch, one gradient, one update."""
+    """The worked lines of the last step: the loss of its batch, one gradient, what the optimizer makes of it, one update."""
     head = tag("p", "The last step, by its numbers", class_="stage")
     if not training.step:
         return tag("div", head, tag("p", "Press “▶ Train”, or make “One step” and read its numbers.", class_="line"), class_="part")
     (name, index), ledger = followed(training), training.ledger
-    said = [batch_loss(training), *(str(ledger.explain(each, index)) for each in (f"d_{name}", f"new_{name}")), *off_in_words(training)]
+    lines = (f"d_{name}", *between(ledger, name), f"new_{name}")
+    said = [batch_loss(training), *(str(ledger.explain(each, index)) for each in lines), *off_in_words(training)]
     return tag("div", head, *(tag("p", escape(each), class_="line") for each in said), class_="part")
+
+
+def between(ledger, name) -> list[str]:
+    """The lines that lead from a parameter's gradient to its update: a velocity, Adam's averages, or none."""
+    return [each for each in ledger.recipe.names if each.startswith((f"new_{name}_", f"{name}_"))]
 
 
 def followed(training) -> tuple[str, tuple]:
