@@ -96,6 +96,15 @@ def test_an_unknown_document_or_field_is_named():
         audit("D4").where(verdikt=WRONG)
 
 
+def test_the_title_counts_what_the_document_prints():
+    rows = audit("D2").rows
+    printed = [row for row in rows if row.status == "printed"]
+    assert f"of {len(printed)}, 15 hold, 1 holds with a note, 6 are wrong; {len(rows) - len(printed)} more are" in audit("D2").caption
+    assert 15 + 1 + 6 == len(printed) < len(rows)
+    assert audit("D1").caption.endswith("of 5, 2 hold, 3 hold with a note")  # all of them printed
+    assert all(row.verdict == HOLDS for row in audit().rows if row.status != "printed")  # nothing wrong goes uncounted
+
+
 def test_where_chooses_rows():
     chosen = audit("D2").where(status="printed", verdict=WRONG)
     assert len(chosen.rows) == 6 and {row.verdict for row in chosen.rows} == {WRONG}

@@ -295,6 +295,50 @@ def test_a_small_learning_rate_lowers_every_loss_whose_gradient_points_downhill(
     assert "It falls" in words(panel)
 
 
+@pytest.mark.parametrize("rate", ["0", "2/31"])
+def test_a_loss_that_stays_is_neither_a_fall_nor_a_hit(rate):
+    panel = rise.overshoot()
+    panel.set("learning_rate", rate)
+    for guess in ("falls", "rises"):
+        panel.set("guess", guess)
+        assert "It stays" in words(panel) and not re.search("[✓✗]", panel.html)
+
+
+def test_a_prediction_is_marked_only_at_the_settings_it_was_made_for():
+    for make, name, other in ((rise.overshoot, "learning_rate", 0.05), (rise.mini_batch, "batch", 3), (rise.slip, "loss", "follows")):
+        panel = make()
+        old = panel.state[name]
+        panel.set("guess", "rises")
+        assert "✓ as you predicted" in words(panel)
+        panel.set(name, other)
+        assert not re.search("as you predicted", panel.html)
+        panel.set("guess", "none")
+        panel.set("guess", "rises")  # a new prediction for the new settings
+        assert "as you predicted" in words(panel)
+        panel.set(name, old)
+        assert "as you predicted" not in words(panel)
+
+
+@pytest.mark.parametrize("terms", [1, 2, 3, 4])
+def test_the_check_names_its_slip_whether_the_loss_rises_or_not(terms):
+    panel = rise.slip()
+    for name, value in (("guess", "falls"), ("terms", terms), ("loss", "follows")):
+        panel.set(name, value)
+    found, text = panel.lesson.diagnosis(panel.state), words(panel)
+    after = example_2.run().after()
+    products = run(example_2.forward, **after)["products"].ravel()
+    conv = products[:terms].sum() + (after["kernel_bias"] if terms == 4 else 0)
+    logits = after["fc_weight"].ravel() * max(0, conv) + after["fc_bias"]
+    assert found.after == pytest.approx(np.log(np.exp(logits).sum()) - logits[0], rel=1e-12)
+    assert "It falls" in text
+    for said in (f"but {board(number(conv))} was noted", "does not rise", "Work out the lines of the check again"):
+        assert (said in text) is (terms < 4), said
+    for said in ("nothing to mend", "Nothing has to change"):
+        assert (said in text) is (terms == 4), said
+    panel.set("loss", "printed")
+    assert "It rises" in words(panel) and "but 0.542 was noted" in words(panel) and "does not rise" not in words(panel)
+
+
 def test_reading_another_loss_is_not_cured_by_a_small_learning_rate():
     panel = rise.misread()
     panel.set("guess", "rises")
@@ -310,6 +354,29 @@ def test_where_sharing_starts_to_hurt(network, about):
     below, above = losses_after(example.forward, ledger, example.parameters, [0.999 * threshold, 1.001 * threshold])
     assert below < ledger["loss"] < above and threshold == pytest.approx(about, rel=0.05)
     assert rise.diagnose(rise.ALONE, learning_rate=0.1).threshold is None
+
+
+def test_a_longer_step_may_win_both_leads():
+    """Two samples or one, at η = 3; three classes at η = 1, and at 3: what notebook 03 asks the learner to try."""
+    how = {(network, rate): rise.outcome(rise.diagnose(rise.Sharing.networks[network], learning_rate=rate))
+           for network, rate in (("alone", 3), ("two", 3), ("three", 1), ("three", 3))}
+    assert how == {("alone", 3): "falls", ("two", 3): "rises", ("three", 1): "rises", ("three", 3): "falls"}
+
+
+@pytest.mark.parametrize("optimizer, rate, turn", [("momentum", 0.02, 1), ("gradient descent", 0.02, None), ("Adam", 0.05, 11)])
+def test_after_how_many_steps_the_loss_turns(optimizer, rate, turn):
+    panel, turns = rise.carried(), []
+    for name, value in (("optimizer", optimizer), ("learning_rate", rate), ("guess", "rises")):
+        panel.set(name, value)
+    for taken in range(16):
+        panel.set("taken", taken)
+        turns += [taken] * ("It rises" in words(panel))
+    assert turns[:1] == ([] if turn is None else [turn])
+
+
+def test_the_step_that_kills_a_unit_is_an_overshoot_that_its_switch_limits():
+    found = rise.diagnose(rise.DYING)
+    assert found.cause == "overshoot" and found.rest < -1 and found.kinks.dead
 
 
 def test_a_unit_that_dies_stays_dead():
@@ -340,6 +407,15 @@ def test_the_sharpness_settles_at_two_over_the_learning_rate():
     assert np.mean(late) == pytest.approx(2 / 0.3, rel=0.1)
     assert found.sharpness[0] < 0.8 * 2 / 0.3 and found.losses[-1] < 0.5 * found.losses[0]
     assert any(after > before for before, after in zip(found.losses, found.losses[1:]))
+
+
+def test_where_the_edge_is_reached():
+    """What notebook 03 says of the three learning rates: at 0.2 the edge is reached near the end, and no step rises."""
+    rises = {rate: sum(after > before for before, after in zip(found.losses, found.losses[1:]))
+             for rate in (0.2, 0.3, 0.4) for found in [rise.trained(rate)]}
+    assert rises[0.2] == 0 and 100 < rises[0.3] < rises[0.4]
+    above = [value * 0.2 / 2 > 1 for value in rise.trained(0.2).sharpness]
+    assert not any(above[:-15]) and above[-1]
 
 
 def test_predictions_give_nothing_away_before_the_commitment():

@@ -54,7 +54,7 @@ class Audit:
 
     rows: tuple[Row, ...]
 
-    HEAD = "Quantity", "Status", "Printed", "Worked out", "Verdict"
+    HEAD = "Quantity", "Status", "Figure", "Worked out", "Verdict"
     WIDTHS = 31, 7, 21, 22, 11
 
     @property
@@ -77,11 +77,13 @@ class Audit:
 
     @property
     def caption(self) -> str:
-        """How many figures hold, hold with a note, are wrong."""
-        count = Counter(row.verdict for row in self.rows)
+        """How many printed figures hold, hold with a note, are wrong, and how many more the documents do not print."""
+        printed = self.where(status="printed").rows
+        count, more = Counter(row.verdict for row in printed), len(self.rows) - len(printed)
         words = {HOLDS: ("holds", "hold"), NOTE: ("holds with a note", "hold with a note"), WRONG: ("is wrong", "are wrong")}
         parts = [f"{count[verdict]} {words[verdict][count[verdict] != 1]}" for verdict in words if count[verdict]]
-        return f"The documents' figures, worked out again: of {len(self.rows)}, " + (", ".join(parts) or "none")
+        others = f"; {more} more {'is' if more == 1 else 'are'} derived or chosen" if more else ""
+        return f"The documents' printed figures, worked out again: of {len(printed)}, {', '.join(parts) or 'none'}{others}"
 
     @property
     def text(self) -> str:

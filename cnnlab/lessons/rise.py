@@ -11,6 +11,7 @@ import numpy as np
 from ..arithmetic import board, number
 from ..data import digits_8x8
 from ..diagnosis import diagnose, sharpness
+from ..diagnosis.slips import noted_slips
 from ..documents import printed
 from ..examples import Example, example_1, example_2, twin
 from ..gradients import backward, needed, update
@@ -72,7 +73,7 @@ class Rise(Lesson):
     """A step, its loss for every learning rate, and its diagnosis, once the learner has predicted what happens."""
 
     reset_label = "Back to the start"
-    start = {}
+    start = {"predicted": None}  # the settings for which the learner predicted
     rate = Slider("learning_rate", "learning rate η", 0.0, 0.1, 0.0005, 0.08)
     more: tuple[Group, ...] = ()
 
@@ -80,6 +81,10 @@ class Rise(Lesson):
     def controls(self):
         guess = Choice("guess", "What will the loss do?", GUESSES, "none")
         return (Group("Predict first", guess), Group("Learning rate", self.rate), *self.more)
+
+    def change(self, state, name, value):
+        changed = {**state, name: value}
+        return changed | {"predicted": settings(changed)} if name == "guess" else changed
 
     def diagnosis(self, state):
         raise NotImplementedError
@@ -100,10 +105,19 @@ class Rise(Lesson):
         return View(tag("div", frame("Predict", words, numbers, "&nbsp;"), class_="cn"), f"{numbers}. {words}")
 
     def headline(self, state, found) -> str:
-        happened = "rises" if found.change > 0 else "falls"
-        mark = "✓ as you predicted" if happened == state["guess"] else "✗ not as you predicted"
-        return frame(f"It {happened}", f"{mark}. {found.verdict}", escape(found.advice),
+        happened = outcome(found)
+        return frame(f"It {happened}", self.mark(state, happened) + found.verdict, escape(self.advice(found)),
                      f"loss {board(number(found.before))} → {board(number(found.after))}")
+
+    @staticmethod
+    def mark(state, happened) -> str:
+        """Whether the prediction came true; nothing at other settings, or where no answer fits."""
+        if happened == "stays" or state["predicted"] != settings(state):
+            return ""
+        return "✓ as you predicted. " if happened == state["guess"] else "✗ not as you predicted. "
+
+    def advice(self, found) -> str:
+        return found.advice
 
     def pictures(self, state, found) -> list[str]:
         return [self.curve(state, found)]
@@ -138,6 +152,16 @@ class Rise(Lesson):
 
     def extra(self, state, found) -> list[str]:
         return []
+
+
+def settings(state) -> dict:
+    """Every number and choice that a prediction was made for."""
+    return {name: value for name, value in state.items() if name not in ("guess", "predicted")}
+
+
+def outcome(found) -> str:
+    """What the loss does; it stays where it changes by no more than rounding."""
+    return "rises" if found.causes else "falls" if found.change < -found.case.noise else "stays"
 
 
 def signed(value) -> str:
@@ -254,18 +278,24 @@ class Slip(Rise):
         after = example_2.run(learning_rate=state["learning_rate"]).after()
         again = run(example_2.forward, **after)
         products = again["products"].ravel()
-        right = float(again["conv"].item())
-        conv = right if state["terms"] == len(products) else float(products[:state["terms"]].sum())
-        logits = [weight * max(0.0, conv) + bias for (weight,), bias in zip(after["fc_weight"], after["fc_bias"])]
-        loss = float(np.logaddexp(*logits) - logits[0]) if state["loss"] == "follows" else printed("loss_after_2")
-        slipped = state["terms"] < len(products)
-        noted = {"conv": conv} if slipped else {}
-        noted |= {"loss": loss} if slipped or state["loss"] == "printed" else {}
+        conv = float(products[:state["terms"]].sum())
+        noted = {"conv": conv} if state["terms"] < len(products) else {}
+        noted |= {"loss": printed("loss_after_2")} if state["loss"] == "printed" else {}  # else it follows from what was noted
         return diagnose(example_2, learning_rate=state["learning_rate"], noted=noted)
 
     def extra(self, state, found):
-        return [listed("The check, worked out again", [line for line in found.evidence if line.startswith(("conv", "loss"))]
-                       or ["Every product and the bias were added: nothing to mend."])]
+        slips = self.slips(found)
+        harmless = ["The check is wrong, though the loss that follows from it does not rise."] if slips and not found.causes else []
+        return [listed("The check, worked out again", slips + harmless or ["Every product and the bias were added: nothing to mend."])]
+
+    def advice(self, found):
+        return "Work out the lines of the check again, term by term." if self.slips(found) else found.advice
+
+    @staticmethod
+    def slips(found) -> list[str]:
+        """The noted numbers that differ from what their lines give, whether the loss rises or not."""
+        step = found.reading
+        return [str(slip) for slip in noted_slips(step.recipe, step.at(step.learning_rate), found.case.noted)]
 
 
 class Sharing(Rise):
@@ -312,7 +342,7 @@ class MiniBatch(Rise):
         return {"batch": (0, comb(6, state["size"]) - 1)}
 
     def change(self, state, name, value):
-        changed = {**state, name: value}
+        changed = super().change(state, name, value)
         return {**changed, "batch": min(changed["batch"], comb(6, changed["size"]) - 1)}
 
     def diagnosis(self, state):
