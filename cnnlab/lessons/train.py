@@ -10,6 +10,7 @@ import numpy as np
 from ..arithmetic import board, number
 from ..data import digits_8x8, mnist
 from ..inspection import losses
+from ..machine import one_thread
 from ..networks import lenet_5, small_cnn, without_activation, without_bias
 from ..panel import Button, Choice, Group, Panel, Slider, View
 from ..show.curves import accuracy_chart, loss_chart
@@ -20,7 +21,7 @@ from .base import Lesson
 
 # Seconds of training between two looks: few at first, so that the curve moves at once; later more, as nothing is
 # trained while a look is written. Stop waits for the end of a piece.
-SHORTEST, LONGEST, GROWTH = 0.15, 0.6, 0.2
+SHORTEST, LONGEST, GROWTH = 0.15, 0.8, 0.25
 SHOWN = 10  # pictures of the last batch that are shown
 TERMS = 4   # pictures whose losses are written out
 DIGITS = {"lenet_5": mnist, "small_cnn": digits_8x8}
@@ -106,8 +107,9 @@ class Run(Lesson):
     def after_a_piece(self, state, length):
         """One step, and more of them for `length` seconds."""
         training, begun = state["training"], perf_counter()
-        while training.advance() and perf_counter() - begun < length:
-            pass
+        with one_thread():
+            while training.advance() and perf_counter() - begun < length:
+                pass
         seconds = state["seconds"] + perf_counter() - begun
         return {**state, "going": length > 0 and not training.finished, "seconds": seconds}
 
