@@ -73,6 +73,8 @@ BUILDERS = {"lopsided": lopsided, "squared": squared, "by steps": by_steps, "one
 
 def gradients(net, mistake=None) -> dict | None:
     """The gradients of a network, with a mistake planted; None where it cannot be made on its shapes."""
+    if mistake == "images" and np.ndim(net.given["image"]) == 2:
+        return None  # one picture: there is no number of images to divide by
     recipe = backward(net.forward, to=net.parameters)
     try:
         made = replay(planted(recipe, mistake) if mistake else recipe, {name: np.asarray(value, float) for name, value in net.given.items()})

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 
 from cnnlab import (AddBias, Correlate, FullyConnected, HalfSquaredError, LineError, MaxPool, Products, Recipe, ReLU,
                     Sigmoid, SoftmaxCrossEntropy, backward, stacks, update)
-from cnnlab.data import mnist
+from cnnlab.data import digits_8x8, mnist
 from cnnlab.diagnosis import Step, check_gradient, diagnose, hessian_times, kinks, parts, sharpness, sweep
 from cnnlab.diagnosis.check import AGREES, KINK
 from cnnlab.diagnosis.kinks import held_kinks
 from cnnlab.diagnosis.verdict import counted
 from cnnlab.examples import example_1, example_2, example_2_step_by_step, twin
 from cnnlab.gradients import needed
-from cnnlab.ledger import replay
+from cnnlab.ledger import replay, run
 from cnnlab.mistakes import planted
-from cnnlab.networks import lenet_5
+from cnnlab.networks import lenet_5, small_cnn
 from tests import confusion
 from tests.networks import NETWORKS, independent_loss
 
@@ -152,6 +152,16 @@ def test_sharpness_is_the_largest_and_not_the_most_negative_eigenvalue():
     assert abs(sharpness(recipe, values, ["w"])[0]) < 1e-6 * abs(bent[0, 0])
 
 
+def test_sharpness_where_eigenvalues_come_in_pairs():
+    """Two layers without bends, weights at 0: the Hessian is [[0, M], [Mᵀ, 0]], with the eigenvalues ±|x|·|error|, here ±√5·2, and 0."""
+    recipe = Recipe(h=FullyConnected("x", "a"), y=FullyConnected("h", "b"), loss=HalfSquaredError("y", "t"))
+    values = dict(x=np.array([1.0, 2.0]), a=np.zeros((3, 2)), b=np.zeros((1, 3)), t=np.array([-2.0]))
+    found, way = sharpness(recipe, values, ("a", "b"))
+    assert found == pytest.approx(2 * 5**0.5, rel=1e-3)
+    bent = hessian_times(recipe, values, way)
+    assert all(bent[each] == pytest.approx(found * way[each], abs=0.02 * found) for each in way)
+
+
 def test_no_direction_bends_nothing():
     still = {"kernel": np.zeros((2, 2)), "bias": np.zeros(())}
     assert not any(np.any(each) for each in hessian_times(example_1.forward, example_1.run(), still).values())
@@ -252,6 +262,18 @@ def test_a_late_rise_is_found():
     assert sweep(Waves(lambda rate: rate * (rate - 500)), 1.0).crossings == pytest.approx([500], rel=1e-12)
 
 
+@pytest.mark.parametrize("rate", [1e3, 1e6, 1e9, 1e200])
+def test_a_far_too_long_step_has_its_threshold(rate):
+    found = diagnose(example_1, learning_rate=rate)
+    assert found.threshold == pytest.approx(2 / 31, rel=1e-9)
+    assert "search: the loss that was trained passes 15.125 at the learning rate 0.0645161" in found.evidence
+    assert found.advice.startswith("Take a learning rate below 0.0645161; in this direction the loss is lowest near 0.03")
+
+
+def test_what_a_model_foresees_does_not_widen_the_range():
+    assert diagnose(example_1, learning_rate=0.001, up_to=0.01).sweep.rates[-1] == 0.01
+
+
 # Kinks
 
 def test_where_example_2_switches_off():
@@ -280,6 +302,15 @@ def test_every_switch_is_found_where_it_happens(network):
             windows = [[sides[operation.values][side][at] for at in operation.members(kink.index, step.trials([0])[operation.values][0])]
                        for side in (0, 1)]
             assert np.argmax(windows[0]) != np.argmax(windows[1])
+
+
+def test_a_winner_that_switches_where_a_relu_does():
+    """c = [0.5 − 33η, 1 − 55η]: the second, the winner, is off from η = 1/55 on; of two zeros the first wins."""
+    recipe = Recipe(s=Correlate("image", "kernel"), c=AddBias("s", "bias"), relu=ReLU("c"), pool=MaxPool("relu", size=(1, 2)),
+                    loss=HalfSquaredError("pool", "target"))
+    found = diagnose(recipe, dict(image=[[1, 2]], kernel=[[0.5]], bias=0, target=[[-10]], learning_rate=0.1), ("kernel", "bias")).kinks
+    places = {kink.line: kink.fraction for kink in found if kink.index[-1] or kink.line == "pool"}
+    assert places["pool"] == pytest.approx(places["relu"], rel=1e-9) == pytest.approx(1 / 5.5, rel=1e-9)
 
 
 @EVERY
@@ -505,6 +536,23 @@ def test_no_mistake_is_ever_taken_for_another():
     assert len(confusion.text(counts).splitlines()) == 2 + len(counts)
 
 
+ONE_PICTURE = Recipe(s=Correlate("image", "kernel"), o=AddBias("s", "b"), loss=HalfSquaredError("o", "t"))
+
+
+def test_the_rows_of_one_picture_are_no_images():
+    given = dict(image=np.arange(9.0).reshape(3, 3) / 10, kernel=np.arange(4.0).reshape(2, 2) / 10, b=0.5, t=np.ones((2, 2)))
+    ledger = run(backward(ONE_PICTURE), **given)
+    check = check_gradient(ONE_PICTURE, given, {"kernel": ledger["d_kernel"] / 2, "b": ledger["d_b"] / 2})
+    assert check.named == "it is 0.5 times as large"
+
+
+def test_the_rows_of_one_picture_are_no_samples():
+    given = dict(image=[[1.8, 1.3, 0.4], [-1.2, 0, 0.7], [-1.3, 0.4, 0.4]], kernel=[[0.7, -1.2, -0.7]], b=0.5,
+                 t=[[-0.4], [-1.2], [1.7]], learning_rate=0.62)
+    found = diagnose(ONE_PICTURE, given, ("kernel", "b"))
+    assert found.change > 0 and found.parts is None and "sample" not in found.text
+
+
 def test_the_lopsided_network_is_what_it_says():
     for seed in confusion.SEEDS:
         net = confusion.lopsided(seed)
@@ -650,8 +698,47 @@ def test_a_network_of_single_precision_is_diagnosed_too():
     (lambda: diagnose(example_1, learning_rate=1e308), r"line new_kernel = Descend\(.*\): overflow"),
     (lambda: diagnose(example_1, learning_rate=-1), r"line new_kernel = .* must be one number, and not negative"),
     (lambda: diagnose(example_1.forward, example_1.given), "diagnose: give an example, or a recipe, its numbers and the names"),
-    (lambda: check_gradient(example_1.forward, example_1.given, {"weight": 1}), "the loss reads no given number named 'weight'")])
+    (lambda: check_gradient(example_1.forward, example_1.given, {"weight": 1}), "the loss reads no given number named 'weight'"),
+    (lambda: check_gradient(example_1.forward, {name: example_1.given[name] for name in ("image", "kernel", "bias")}, {"bias": 1}),
+     r"line loss = HalfSquaredError\(output, target\): no value is named 'target'"),
+    (lambda: diagnose(example_1, learning_rat=0.08), "diagnose: no number is named 'learning_rat'; did you mean 'learning_rate'?"),
+    (lambda: diagnose(example_1, kernel_velocity=0), "diagnose: no number is named 'kernel_velocity'; there are image, kernel"),
+    (lambda: diagnose(example_1, output=3), "line output = .*: the name 'output' is used twice, it is also given"),
+    (lambda: diagnose(example_1, gradient={"kernal": np.zeros((2, 2))}), "gradient: no parameter is named 'kernal'; did you mean 'kernel'?"),
+    (lambda: diagnose(example_1, gradient=0.5), "gradient = 0.5: give {parameter: array}, a ledger, or a recipe"),
+    (lambda: diagnose(example_1, read=0.5), "read = 0.5: give numbers by name, or the name of a loss"),
+    (lambda: diagnose(example_1, gradient={"target": 1}), "gradient: no parameter is named 'target'; there are kernel, bias"),
+    (lambda: diagnose(example_2, gradient={"fc_weight": [[0.1, 0.2]]}), r"gradient of fc_weight: \(1, 2\) does not fit \(2, 1\)"),
+    (lambda: diagnose(twin, gradient={"fc_weight": twin.run()["d_fc_weight"].T}), r"gradient of fc_weight: \(4, 2\) does not fit \(2, 4\)"),
+    (lambda: diagnose(example_2, read={"conv": 0.5}), r"read: line conv = AddBias\(conv_sum, kernel_bias\) makes 'conv'; the given numbers are image"),
+    (lambda: diagnose(example_2, read="p"), r"read: p \(2,\) is no single number"),
+    (lambda: diagnose(example_2, read="image"), "read: no line makes 'image'"),
+    (lambda: diagnose(example_2, noted={"conv": [1, 2, 3]}), r"noted: conv \(3,\) does not fit \(1, 1\)"),
+    (lambda: diagnose(example_2, noted={"loss": [1, 2]}), r"noted: loss \(2,\) does not fit \(\)")])
 def test_errors_name_what_is_wrong(call, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=words) as raised:
         call()
     assert issubclass(LineError, ValueError)
+    assert isinstance(raised.value, LineError) or words.startswith(("optimizer", "diagnose: give"))
+
+
+def test_one_label_read_for_a_list_of_one():
+    assert diagnose(example_2, label=[1], read={"label": 0}).verdict == diagnose(example_2, label=1, read={"label": 0}).verdict
+
+
+def test_a_gradient_may_leave_out_the_axes_of_length_1_before_it():
+    given = two_samples(25, 3.0)
+    whole = run(backward(TWO_SAMPLES), **{name: given[name] for name in TWO_SAMPLES.given})["d_kernel"]
+    assert diagnose(TWO_SAMPLES, given, example_2.parameters, gradient={"kernel": whole[0, 0]}).check.agrees
+
+
+def test_a_run_as_a_plain_dictionary_is_a_gradient_too():
+    assert diagnose(twin, gradient=dict(twin.run())).check.agrees
+
+
+def test_a_network_is_diagnosed_with_its_own_parameters():
+    digits = digits_8x8(np.float64)
+    given = small_cnn.start(0) | dict(image=digits.train_images[:4], label=digits.train_labels[:4], learning_rate=0.1)
+    given = {name: np.asarray(value, float) for name, value in given.items()}
+    named = diagnose(small_cnn.forward, given, small_cnn.parameters)
+    assert diagnose(small_cnn, given, small_cnn.parameters).text == diagnose(small_cnn, given).text == named.text

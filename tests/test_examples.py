@@ -8,6 +8,7 @@ import pytest
 from cnnlab.arithmetic import number
 from cnnlab.examples import example_1, example_2, example_2_step_by_step, stored, twin
 from cnnlab.gradients import losses_after
+from cnnlab.ledger import LineError
 
 
 def after(example, **changed):
@@ -126,3 +127,10 @@ def test_every_number_has_a_status(example):
     assert set(example.status) == set(example.given) == set(example.recipe.given)
     assert set(example.status.values()) <= {"printed", "derived", "chosen"}
     assert example.document in {*stored()["documents"], "ours"}
+
+
+def test_a_changed_number_that_no_line_reads_is_refused():
+    with pytest.raises(LineError, match="no number is named 'targt'; did you mean 'target'?"):
+        example_1.run(targt=7)
+    with pytest.raises(LineError, match="line output = .*: the name 'output' is used twice, it is also given"):
+        example_1.run(output=7)

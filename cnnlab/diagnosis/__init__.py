@@ -33,8 +33,8 @@ def diagnose(forward, given=None, parameters=None, *, loss="loss", optimizer="gr
              read=None, noted=None, up_to=None, **changed) -> Diagnosis:
     """Take one step and say why the loss rose, or how close it came.
 
-    `forward` is an Example, or a recipe with its `given` numbers and the names of its `parameters`; `changed` are
-    given numbers to change, the learning rate among them. `optimizer` is "gradient descent", "momentum", "Adam", or
+    `forward` is an Example, or a recipe or Network with its `given` numbers and the names of its `parameters`;
+    `changed` are given numbers to change, the learning rate among them. `optimizer` is "gradient descent", "momentum", "Adam", or
     a function that adds lines like `update`; what it carries is given by name (`kernel_velocity`), or starts at 0.
     `gradient` holds the gradients that were used, if not the right ones: {"kernel": …}, a ledger, or a recipe
     with a mistake planted. `read` says what was read instead of what was trained: given numbers that differ
@@ -42,9 +42,11 @@ def diagnose(forward, given=None, parameters=None, *, loss="loss", optimizer="gr
     were noted by hand in the check after the step. `up_to` ends the sweep of learning rates.
     """
     if hasattr(forward, "forward"):
-        given, parameters = forward.given | dict(given or {}), parameters or forward.parameters
+        own = getattr(forward, "given", getattr(forward, "fixed", {}))  # of an Example, of a Network
+        given, parameters = own | dict(given or {}), parameters or forward.parameters
         forward = forward.forward
     if not parameters:
         raise ValueError("diagnose: give an example, or a recipe, its numbers and the names of its parameters")
-    return diagnosis_of(Case(forward, dict(given or {}) | changed, tuple(parameters), loss, optimizer, gradient, read,
-                             dict(noted or {}), up_to))
+    case = Case(forward, dict(given or {}) | changed, tuple(parameters), loss, optimizer, gradient, read, dict(noted or {}), up_to)
+    case.refuse_unread(changed)
+    return diagnosis_of(case)

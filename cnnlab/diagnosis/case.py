@@ -44,6 +44,13 @@ class Case:
             raise ValueError(f"optimizer {self.optimizer!r} is none of {', '.join(OPTIMIZERS)}, and no function that adds lines")
         return add_lines(backward(self.forward, self.loss, to=self.parameters), *self.parameters)
 
+    def refuse_unread(self, changed):
+        """Raises LineError for a number that was changed by name and that nothing reads: it is misspelt."""
+        read = [*self.whole.given, *(Recipe(*self.gradient).given if isinstance(self.gradient, tuple) else ())]
+        for name in changed:
+            if name not in [*read, *self.whole.names]:
+                raise LineError(f"diagnose: no number is named {name!r}{suggestion(name, read)}")
+
     @property
     def is_plain(self) -> bool:
         return OPTIMIZERS.get(self.optimizer, self.optimizer) is update
@@ -78,9 +85,15 @@ class Case:
         if self.gradient is None:
             return self.right
         source = self.gradient
-        if isinstance(source, (tuple, Recipe)):
+        if isinstance(source, tuple):
             recipe = Recipe(*source)
             source = run(recipe, **{name: self.start[name] for name in recipe.given if name in self.start})
+        elif not isinstance(source, Mapping):
+            raise LineError(f"gradient = {source!r:.80}: give {{parameter: array}}, a ledger, or a recipe")
+        elif not isinstance(source, Ledger) and not all(f"d_{name}" in source for name in self.parameters):
+            for name in source:  # a whole run, which holds other values too, has passed
+                if name.removeprefix("d_") not in self.parameters:
+                    raise LineError(f"gradient: no parameter is named {name!r}{suggestion(name, self.parameters)}")
         found = {name: gradient_of(source, name, self.right[name]) for name in self.parameters}
         return {name: fitting(name, np.asarray(value), self.right[name]) for name, value in found.items()}
 
@@ -167,7 +180,7 @@ class Case:
         rate, model = self.learning_rate or 1.0, self.model_threshold
         near = model if model and model < FARTHEST_MODEL * rate else 0.0
         top = self.up_to or max(2 * rate, 1.5 * near)
-        return sweep(self.step, top, far=1 if self.up_to else max(1000, 3 * (model or 0) / top))
+        return sweep(self.step, top, far=1 if self.up_to else max(1000, 3 * (model or 0) / top), foreseen=model)
 
     @cached_property
     def kinks(self) -> Kinks:
@@ -204,13 +217,20 @@ class Case:
         """The step as it was taken, seen by the loss that was read."""
         if self.read is None:
             return self.step
-        unknown = [name for name in [*self.read_numbers, self.read_loss] if name not in [*self.forward.given, *self.forward.names]]
-        if unknown:
-            known = [*self.forward.given, *self.forward.names]
-            raise LineError(f"read: no value is named {unknown[0]!r}{suggestion(unknown[0], known)}")
+        if not isinstance(self.read, str | Mapping):
+            raise LineError(f"read = {self.read!r:.80}: give numbers by name, or the name of a loss")
+        if self.read_loss not in self.forward.names:
+            raise LineError(f"read: no line makes {self.read_loss!r}{suggestion(self.read_loss, [*self.forward.names])}")
         recipe = needed(self.forward, self.read_loss)
+        for name in self.read_numbers:
+            if name in recipe.names:
+                raise LineError(f"read: line {recipe.names[name]} makes {name!r}; the given numbers are {', '.join(recipe.given)}")
+            if name not in recipe.given:
+                raise LineError(f"read: no value is named {name!r}{suggestion(name, recipe.given)}")
         ledger = run(recipe, **{name: self.start[name] for name in recipe.given if name not in self.read_numbers},
-                     **{name: value for name, value in self.read_numbers.items() if name in recipe.given})
+                     **self.read_numbers)
+        if np.size(ledger[self.read_loss]) != 1:
+            raise LineError(f"read: {self.read_loss} {np.shape(ledger[self.read_loss])} is no single number")
         direction = {name: way for name, way in self.step.direction.items() if name in recipe.given}
         values = {name: np.asarray(ledger[name], float) for name in recipe.given}
         return Step(recipe, values, direction, self.learning_rate, self.read_loss)
@@ -245,9 +265,11 @@ class Case:
         for name in self.noted:
             if name not in recipe.names:
                 raise LineError(f"noted: no line makes {name!r}{suggestion(name, [*recipe.names])}")
+            if np.size(self.noted[name]) != np.size(self.ledger_before[name]):
+                raise LineError(f"noted: {name} {np.shape(self.noted[name])} does not fit {np.shape(self.ledger_before[name])}")
             recipe = held(recipe, name)
         if step.loss in self.noted:
-            return float(self.noted[step.loss])
+            return float(np.reshape(self.noted[step.loss], ()))
         values = {name: np.reshape(value, np.shape(self.ledgers[1][name])) for name, value in self.noted.items()}
         values |= step.at(step.learning_rate)
         return float(run(recipe, **{name: values[name] for name in recipe.given})[step.loss])
@@ -276,6 +298,12 @@ def gradient_of(source, name, right):
 
 
 def fitting(name, value, right):
-    if value.size != right.size:
+    """The gradient in its parameter's shape, from numbers in a row or without axes of length 1 before them."""
+    if value.size != right.size or value.ndim > 1 and without_ones(value.shape) != without_ones(np.shape(right)):
         raise LineError(f"gradient of {name}: {value.shape} does not fit {np.shape(right)}")
-    return value.reshape(np.shape(right)) if value.ndim < 2 or value.shape == np.shape(right) else value
+    return value.reshape(np.shape(right))
+
+
+def without_ones(shape) -> tuple[int, ...]:
+    """The shape without the axes of length 1 that come first."""
+    return shape[next((axis for axis, size in enumerate(shape) if size > 1), len(shape)):]

@@ -213,7 +213,7 @@ def is_batch_of(case) -> bool:
     """Whether the rows that were trained are among the rows that were read, and fewer."""
     names = list(case.read_numbers)
     trained, read = case.base.values, case.reading.values
-    data = [name for name in names if name in trained and np.ndim(trained[name])]
+    data = [name for name in names if name in trained and np.ndim(trained[name]) and np.ndim(read[name])]
     if not names or data != names or any(len(trained[name]) >= len(read[name]) for name in names):
         return False
     return all(any(all(np.array_equal(trained[name][n], read[name][m]) for name in names) for m in range(len(read[names[0]])))

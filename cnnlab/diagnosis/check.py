@@ -13,7 +13,7 @@ from .. import stacks
 from ..arithmetic import board, number
 from ..explanation import label
 from ..gradients import backward, needed
-from ..ledger import Line, LineError, Recipe, replay
+from ..ledger import Line, LineError, Recipe, check_given, replay
 from ..mistakes import ALL, images, places, planted
 from ..ops import BiasGradient, ReLUGradient
 from .kinks import in_rows, kinked, states
@@ -126,6 +126,7 @@ class Check:
 
     def __init__(self, forward, values, used, loss):
         self.forward, self.values, self.loss = forward, values, loss
+        check_given(forward, {name: value for name, value in values.items() if name not in forward.names})
         self.used = {name: np.asarray(value) for name, value in used.items()}
         for name in used:
             if name not in forward.given:
@@ -273,6 +274,8 @@ class Check:
 
     def plantings(self):
         for kind, mistake in ALL.items():
+            if kind == "images" and self.image_count == 1:
+                continue  # the rows of one picture are no images
             at = places(self.lines, kind)
             for only in [None, *at] if len(at) > 1 else at:
                 yield Slip(kind, mistake.label, only), lambda kind=kind, only=only: planted(self.lines, kind, only)

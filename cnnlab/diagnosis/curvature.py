@@ -45,15 +45,18 @@ def sharpness(forward, values, parameters, loss="loss", start=None, most=100, ac
 
     A step of gradient descent along that direction pays below the learning rate 2 / sharpness. `start` is a
     direction to begin with, such as the one found a step earlier; without it a seeded random one. Stops when a
-    round changes the eigenvalue by less than `accuracy`, as a fraction, or after `most` rounds. Where the
-    eigenvalue of the largest size is negative, a second search above it finds the largest.
+    round changes the eigenvalue by less than `accuracy`, as a fraction, or after `most` rounds. Where it ends
+    below the largest size, on a negative eigenvalue or between two of opposite signs and equal sizes, a second
+    search, farthest above minus that size, finds the largest.
     """
     lines = gradient_lines(forward, parameters, loss)
     given = {name: values[name] for name in lines.given}
     start = start or seeded(given, parameters)
-    value, way = power(lines, given, start, 0.0, most, accuracy)
-    if value < 0:
-        value, way = power(lines, given, seeded(given, parameters), value, most, accuracy)
+    value, way, size = power(lines, given, start, 0.0, most, accuracy)
+    if value < (1 - 1e-3) * size:
+        again, other, _ = power(lines, given, seeded(given, parameters), -size, most, accuracy)
+        if again > value:  # neither is ever too large, so the larger is the nearer
+            value, way = again, other
     return value, way
 
 
@@ -62,8 +65,8 @@ def seeded(values, parameters) -> dict:
     return {name: rng.normal(size=np.shape(values[name])) for name in parameters}
 
 
-def power(lines, values, way, shift, most, accuracy) -> tuple[float, dict]:
-    """(eigenvalue of H farthest from `shift`, its direction): apply H - shift again and again."""
+def power(lines, values, way, shift, most, accuracy) -> tuple[float, dict, float]:
+    """(eigenvalue of H farthest from `shift`, its direction, the size of H times it): apply H - shift again and again."""
     found, way = 0.0, unit(way)
     for _ in range(most):
         bent = along(lines, values, way)
@@ -74,7 +77,7 @@ def power(lines, values, way, shift, most, accuracy) -> tuple[float, dict]:
         way = unit(following)
         if abs(found - last) <= accuracy * abs(found):
             break
-    return found, way
+    return found, way, dot(bent, bent) ** 0.5
 
 
 def unit(way) -> dict:

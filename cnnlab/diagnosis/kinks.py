@@ -172,13 +172,13 @@ def narrowed(step, switches) -> list[float]:
     near = ROUGH if step.is_large else 1e-15
     for turn in range(60):
         f, g = below[busy], above[busy]
-        share = np.where((turn % 3 == 2) | (f == 0) | (f == g), 0.5, f / np.where(f == g, 1, f - g))
+        share = np.where((turn % 3 == 2) | (f == 0) | (g == 0) | (f == g), 0.5, f / np.where(f == g, 1, f - g))
         middle[busy] = low[busy] + (high - low)[busy] * share
         gap = gaps(step, [switches[at] for at in busy], middle[busy])
-        left = gap * g <= 0
+        left = np.where(g == 0, gap != 0, gap * g <= 0)  # a gap that ends at 0 has passed where it first is 0
         low[busy], below[busy] = np.where(left, middle[busy], low[busy]), np.where(left, gap, f)
         high[busy], above[busy] = np.where(left, high[busy], middle[busy]), np.where(left, g, gap)
-        busy = busy[~(((high - low)[busy] < near) | ((np.abs(gap) < near * size[busy]) & (below[busy] != 0)))]
+        busy = busy[~(((high - low)[busy] < near) | ((np.abs(gap) < near * size[busy]) & (below[busy] != 0) & (above[busy] != 0)))]
         if not len(busy):
             break
     return middle.tolist()

@@ -7,6 +7,8 @@ import numpy as np
 from ..gradients import held, needed
 from ..ledger import replay
 from ..ops import CrossEntropy, Softmax, SoftmaxCrossEntropy
+from ..ops.convolution import Sliding
+from ..ops.pooling import Pooling
 from .curvature import gradient_lines
 from .step import Step
 
@@ -80,9 +82,16 @@ def batch(step) -> dict | None:
     """The given arrays that have one entry for each sample; None where there are no several samples, or too many."""
     data = {name: step.values[name] for name in step.recipe.given if name not in step.direction}
     lengths = {len(value) if np.ndim(value) else 0 for value in data.values()}
-    if len(data) < 2 or len(lengths) != 1 or not 1 < min(lengths) <= MOST_SAMPLES:
+    if len(data) < 2 or len(lengths) != 1 or not 1 < min(lengths) <= MOST_SAMPLES or is_one_picture(step):
         return None
     return data
+
+
+def is_one_picture(step) -> bool:
+    """Whether a window slides over (H, W) or (C, H, W): the first axis then counts rows or channels, and no samples."""
+    with np.errstate(all="ignore"):
+        values = replay(step.recipe, step.values)
+    return any(isinstance(operation, Sliding | Pooling) and np.ndim(values[operation.inputs[0]]) < 4 for _, operation in step.recipe)
 
 
 def loss_of(step, values, direction=None) -> float:

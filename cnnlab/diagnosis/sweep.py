@@ -40,17 +40,18 @@ class Sweep:
         return [(rate, loss) for rate, loss in zip(self.rates.tolist(), self.losses.tolist()) if rate <= self.up_to]
 
 
-def sweep(step, up_to, count=None, far=FAR) -> Sweep:
+def sweep(step, up_to, count=None, far=FAR, foreseen=None) -> Sweep:
     """The losses up to `up_to`, evenly spaced, and every crossing up to `far` times as much.
 
     Beyond `up_to` the learning rates grow by a constant factor, so a late crossing is found only coarsely, and
-    then refined like the others.
+    then refined like the others. A crossing that a model has `foreseen` is looked for even below the first of them.
     """
     count = count or step.fair_rates
     even = np.linspace(0, up_to, max(2, count * 7 // 10))
     near = even[1] * np.geomspace(1e-6, 0.5, max(2, count // 10))
     late = up_to * np.geomspace(1, far, max(2, count // 5))[1:] if far > 1 else []
-    rates = np.concatenate([even[:1], near, even[1:], late])
+    early = foreseen * np.linspace(0, 1.5, len(even))[1:] if foreseen and foreseen < 2 * near[0] else []
+    rates = np.unique(np.concatenate([even[:1], early, near, even[1:], late]))
     losses = step.losses(rates)
     for _ in range(LOOKS):
         rates, losses = closer(step, rates, losses)
