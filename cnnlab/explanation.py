@@ -115,7 +115,7 @@ class Explanation:
         tree = arithmetic.parse(self.ledger.expand(self.name, cell))
         try:
             found = arithmetic.exact(tree, lambda name, index: Fraction(number(self.value(index, name), self.digits)))
-        except arithmetic.Irrational:
+        except (arithmetic.Irrational, ZeroDivisionError):  # 1 − 0.999 to two digits is 0
             return False
         return found == Fraction(number(self.value(cell), self.digits))
 

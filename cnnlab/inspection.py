@@ -231,6 +231,8 @@ def nearest(network, parameters, image, images, count=5, line=None) -> list[Neig
 def closest(values, many, count=5) -> list[Neighbour]:
     """distance[n] = sqrt(sum of (values - many[n])**2), the smallest first        values (...), many (N, ...)"""
     values, many = np.asarray(values), np.asarray(many)
+    if many.dtype.kind != "f":  # small whole numbers, such as the bytes of a picture, would wrap around
+        many = many.astype(float)
     if many.shape[1:] != values.shape:
         raise ValueError(f"values {values.shape} cannot be compared with {many.shape}: give (N, ...) of one shape")
     apart = (many - values).reshape(len(many), -1)

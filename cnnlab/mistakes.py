@@ -23,11 +23,11 @@ class FirstPositionOnly(BiasGradient):
     """
 
     def compute(self, d_output, bias):
-        first = d_output[..., 0, 0] if d_output.ndim > 1 else d_output
+        first = d_output[..., 0, 0] if d_output.ndim - bias.ndim > 1 else d_output  # rows have no positions
         return first.reshape(-1, *bias.shape)[0]
 
     def expand(self, index, d_output, bias):
-        corner = (0, 0) if d_output.ndim > 1 else ()
+        corner = (0, 0) if d_output.ndim - bias.ndim > 1 else ()
         lead = d_output.ndim - len(corner) - len(index)
         return cell(self.d_output, *(0,) * lead, *index, *corner)
 

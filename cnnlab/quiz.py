@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -31,8 +32,12 @@ def check(answer, expected, slips: Mapping[str, float] = {}, hint: str = "", rea
         return Feedback("missing", f"Still missing: put your number in place of the three dots.{spaced(hint)}")
     if isinstance(answer, (np.ndarray, np.generic)) and np.size(answer) == 1:
         answer = answer.item()
-    if isinstance(answer, bool) or not isinstance(answer, (int, float)) or answer != answer:
+    if isinstance(answer, bool) or not isinstance(answer, Real) or answer != answer:
         return Feedback("keep working", f"Keep working: {answer!r} is not a number.{spaced(hint)}")
+    try:
+        answer = float(answer)
+    except OverflowError:  # 10**400
+        return Feedback("keep working", f"Keep working: that is far too large.{spaced(hint)}")
     if agrees(answer, expected):
         return Feedback("correct", f"Correct: {board(number(expected))}.{spaced(reason)}")
     for slip, value in slips.items():

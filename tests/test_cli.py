@@ -142,6 +142,13 @@ def test_copies_are_trusted_so_that_stored_figures_show(suite, tmp_path):
     assert notary.check_signature(nbformat.read(tmp_path / "mine" / FIRST, as_version=4))
 
 
+def test_copies_are_made_where_they_cannot_be_signed(suite, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "file" / "below"))
+    assert cli.main(["copy", "mine"]) == 0
+    assert capsys.readouterr().out.count("copied") == 2 and (tmp_path / "mine" / SECOND).exists()
+
+
 @pytest.mark.parametrize("folder", ["file", "file/below"])
 def test_copy_to_where_no_folder_can_be_is_refused_in_one_line(folder, suite, tmp_path, capsys):
     (tmp_path / "file").write_text("")

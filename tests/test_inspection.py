@@ -220,6 +220,12 @@ def test_a_picture_is_nearest_to_itself_and_equals_come_in_order():
     assert closest([0, 0], [[3, 4], [0, 5], [0, 1]], 3) == [(2, 1), (0, 5), (1, 5)]
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.int64])
+def test_distances_between_whole_numbers_do_not_wrap_around(kind):
+    assert closest(np.array([100, 0], kind), np.array([[0, 0], [103, 4], [100, 120]], kind), 3) == [(1, 5), (0, 100), (2, 120)]
+    assert closest(np.array([True, False]), np.array([[False, True], [True, True]])) == [(1, 1), (0, math.sqrt(2))]
+
+
 @pytest.mark.parametrize("network, line", [(lenet_5, "f6_relu"), (small_cnn, "flat"), (lenet_5_1998, "f6_tanh"), (LINEAR, "flat")])
 def test_the_last_layer_reads(network, line):
     assert last_features(network) == line

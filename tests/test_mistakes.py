@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from cnnlab import AddBias, FullyConnected, Recipe, SoftmaxCrossEntropy, backward
 from cnnlab.examples import example_2, twin
 from cnnlab.ledger import run
 from cnnlab.mistakes import ALL, MISTAKES, places, planted
@@ -34,6 +35,15 @@ def test_the_arithmetic_of_a_mistake_is_what_it_does(name, example):
             text = ledger.explain(line.name, index, whole=True).python
             found = eval(text, {"exp": math.exp, "log": math.log, "max": max})
             assert found == pytest.approx(float(ledger[line.name][index]), rel=1e-12, abs=1e-15), (line, index, text)
+
+
+def test_the_bias_of_a_fully_connected_layer_gets_the_first_image_alone():
+    rng = np.random.default_rng(0)
+    forward = Recipe(sums=FullyConnected("x", "weight"), logits=AddBias("sums", "bias"), loss=SoftmaxCrossEntropy("logits", "label"))
+    ledger = run(planted(backward(forward), "bias"), x=rng.normal(size=(4, 2)), weight=rng.normal(size=(3, 2)), bias=rng.normal(size=3),
+                 label=[0, 1, 2, 0])
+    assert np.array_equal(ledger["d_bias"], ledger["d_logits"][0])
+    assert ledger.explain("d_bias", (2,)).symbols == "d_bias[2] = d_logits[0,2]"
 
 
 def test_a_mistake_can_be_planted_in_one_line_alone():

@@ -1,11 +1,13 @@
 """What a learner's answer is told."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 from cnnlab.lessons import example_1 as lesson_1
 from cnnlab.lessons import example_2 as lesson_2
-from cnnlab.quiz import check
+from cnnlab.quiz import Feedback, check
 
 
 @pytest.mark.parametrize("answer, verdict", [
@@ -35,3 +37,9 @@ def test_an_answer_may_be_rounded_to_three_digits_or_more_but_not_to_two():
     assert check(0, 0).verdict == "correct"
     assert check(np.float32(0.1235), 0.12345).verdict == check(np.array(0.1235), 0.12345).verdict == "correct"
     assert check(np.array([1.0, 2.0]), 1).verdict == "keep working"
+
+
+def test_a_fraction_is_a_number_and_a_huge_number_is_none_to_work_with():
+    assert check(Fraction(2, 31), 2 / 31).verdict == check(2 / 31, Fraction(2, 31)).verdict == "correct"
+    assert check(Fraction(-2, 31), 2 / 31, {"the sign is turned around": -2 / 31}).verdict == "slip"
+    assert check(10**5000, 1) == check(-10**400, 1, hint="") == Feedback("keep working", "Keep working: that is far too large.")

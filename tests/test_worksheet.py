@@ -12,6 +12,7 @@ from cnnlab import (AddBias, Correlate, FullyConnected, Flatten, HalfSquaredErro
 from cnnlab.arithmetic import SUPERSCRIPTS
 from cnnlab.examples import example_1, example_2, example_2_step_by_step, twin
 from cnnlab.explanation import label
+from cnnlab.optimizers import started, update_with_adam
 from cnnlab.show.formulas import formula
 from cnnlab.show.worksheet import FEW_CELLS, section_of, worksheet
 
@@ -212,3 +213,12 @@ def test_every_formula_names_only_what_its_line_reads(ledger):
     for line in ledger.recipe:
         text = formula(line, ledger)
         assert not placeholders & set(re.findall(r"[A-Za-z_]\w*", text)) and not re.match(r"out\b", text), text
+
+
+@pytest.mark.parametrize("digits", [1, 2, 3])
+def test_adam_with_few_digits(digits):
+    """1 − 0.999 to two digits is 1 − 1: what is printed then divides by 0, and cannot be exact."""
+    recipe = update_with_adam(backward(example_1.forward), *example_1.parameters)
+    ledger = run(recipe, **started(recipe, example_1.given))
+    assert "≈" in ledger.explain("bias_square_unbiased", digits=digits).text
+    assert ledger.explain("bias_square_unbiased", digits=digits).latex
