@@ -11,6 +11,7 @@ from zipfile import ZipFile
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from cnnlab import places
@@ -151,6 +152,16 @@ def test_pins_are_within_the_bounds_of_the_project():
     for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]:
         requirement = Requirement(line)
         assert pins()[canonicalize_name(requirement.name)] in requirement.specifier
+
+
+def test_pins_can_be_installed_on_every_python_that_the_project_names():
+    """From its first release on: Debian 12 has 3.11.2, and a pin that asks for 3.11.5 cannot be installed there."""
+    first, refused = PROJECT["requires-python"].removeprefix(">=") + ".0", []
+    for name in {name for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"] for name, _ in needed(Requirement(line), set())}:
+        asks = metadata.metadata(name)["Requires-Python"]
+        if metadata.version(name) == pins()[name] and asks and first not in SpecifierSet(asks):
+            refused.append(f"{name} {asks}")
+    assert refused == []
 
 
 def test_project_runs_on_python_3_11_and_has_no_upper_bounds():
