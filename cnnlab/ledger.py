@@ -260,10 +260,10 @@ class Ledger(Mapping):
 
     def expand(self, name, index) -> str:
         """The arithmetic behind one cell, as Python text over the cells it reads. Raises LineError for a given number."""
-        if self.line(name) is None:
+        line = self.line(name)
+        if line is None:
             raise LineError(f"{name} was given: no line made it, so nothing stands behind its cells")
-        operation = self.line(name).operation
-        return operation.expand(index, *[self[each] for each in operation.inputs])
+        return line.operation.expand(index, *[self[each] for each in line.operation.inputs])
 
     def explain(self, name, index=None, digits=6, whole=False) -> Explanation:
         """The hand arithmetic behind one cell, or behind every cell where no index is given.

@@ -12,15 +12,9 @@ import numpy as np
 from .gradients import update
 from .ledger import Line, Recipe
 from .ops import Descend, Name, Operation, cell
+from .ops.base import check_alike, one_number
 
 USUAL = {"momentum": 0.9, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
-
-
-def one_number(name, value) -> float:
-    """The number of an array without axes. Raises ValueError for any other."""
-    if value.ndim:
-        raise ValueError(f"{name} {value.shape} must be one number")
-    return value.item()
 
 
 def share(name, value) -> float:
@@ -28,12 +22,6 @@ def share(name, value) -> float:
     if not 0 <= (found := one_number(name, value)) < 1:
         raise ValueError(f"{name} {found:g} must be from 0 to below 1")
     return found
-
-
-def check_alike(first_name, first, second_name, second):
-    """Raises ValueError where two arrays differ in shape."""
-    if first.shape != second.shape:
-        raise ValueError(f"{first_name} {first.shape} and {second_name} {second.shape} differ in shape")
 
 
 @dataclass(frozen=True)

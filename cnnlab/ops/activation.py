@@ -37,7 +37,7 @@ class ReLUGradient(Operation):
     values: Name
 
     def compute(self, d_output, values):
-        return d_output * (values > 0).astype(d_output.dtype)  # a third quicker than with True and False as they are
+        return d_output * (values > 0).astype(d_output.dtype)  # on LeNet's maps a quarter quicker than with True and False as they are
 
     def expand(self, index, d_output, values):
         return f"{cell(self.d_output, *index)}*(1 if {cell(self.values, *index)} > 0 else 0)"

@@ -67,3 +67,16 @@ def pair(setting, name: str, least: int) -> tuple[int, int]:
     if len(both) != 2 or not whole or min(both) < least:
         raise ValueError(f"{name} {setting!r} must be a whole number of at least {least}, or two of them")
     return both
+
+
+def one_number(name, value) -> float:
+    """The number of an array without axes. Raises ValueError for any other."""
+    if value.ndim:
+        raise ValueError(f"{name} {value.shape} must be one number")
+    return value.item()
+
+
+def check_alike(first_name, first, second_name, second):
+    """Raises ValueError where two arrays differ in shape."""
+    if first.shape != second.shape:
+        raise ValueError(f"{first_name} {first.shape} and {second_name} {second.shape} differ in shape")

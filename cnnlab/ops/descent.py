@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .base import Name, Operation, cell
+from .base import Name, Operation, cell, check_alike
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,7 @@ class Descend(Operation):
     def compute(self, old, d_old, learning_rate):
         if learning_rate.ndim or (rate := learning_rate.item()) < 0:
             raise ValueError(f"{self.learning_rate} {learning_rate} must be one number, and not negative")
-        if old.shape != d_old.shape:
-            raise ValueError(f"{self.old} {old.shape} and {self.d_old} {d_old.shape} differ in shape")
+        check_alike(self.old, old, self.d_old, d_old)
         return old - d_old * rate
 
     def expand(self, index, old, d_old, learning_rate):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import batches
-from .base import Name, Operation, add, cell
+from .base import Name, Operation, add, cell, check_alike
 
 
 def channel_axis(values) -> int:
@@ -112,8 +112,7 @@ class Add(Operation):
     second: Name
 
     def compute(self, first, second):
-        if first.shape != second.shape:
-            raise ValueError(f"{self.first} {first.shape} and {self.second} {second.shape} differ in shape")
+        check_alike(self.first, first, self.second, second)
         return first + second
 
     def expand(self, index, first, second):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .base import Name, Operation, cell
+from .base import Name, Operation, cell, check_alike, one_number
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,7 @@ class Dropout(Operation):
     keep: Name
 
     def compute(self, values, kept, keep):
-        if values.shape != kept.shape:
-            raise ValueError(f"{self.kept} {kept.shape} and {self.values} {values.shape} differ in shape")
+        check_alike(self.kept, kept, self.values, values)
         if keep.ndim or not 0 < keep <= 1:
             raise ValueError(f"{self.keep} {keep} must be one number above 0 and at most 1")
         return values * kept / keep.item()
@@ -47,8 +46,7 @@ class WeightPenalty(Operation):
     strength: Name
 
     def compute(self, weight, strength):
-        if strength.ndim:
-            raise ValueError(f"{self.strength} {strength.shape} must be one number")
+        one_number(self.strength, strength)
         cells = weight.ravel()
         return strength.astype(weight.dtype) / 2 * np.dot(cells, cells)  # vdot would conjugate a complex weight
 

@@ -212,9 +212,10 @@ class Training:
         """The next step, recorded. Until all of it is worked out, the run is where it was."""
         with self.hands:
             self.settle()
-            return self.settled_step()
+            return self.step_from_here()
 
-    def settled_step(self) -> Ledger:
+    def step_from_here(self) -> Ledger:
+        """The step itself, from a settled run."""
         given, self.last = self.batch(self.step), None  # two ledgers at once would not fit the cache: 8 % slower
         with one_thread():
             ledger = record(self.recipe, self.state | given)
