@@ -105,7 +105,12 @@ class Recipe(tuple):
 
 def picker(names):
     """A function that picks what has these names from all values; a third of the time of looking up each in turn."""
-    return itemgetter(*names) if len(names) > 1 else lambda values: [values[name] for name in names]
+    if len(names) > 1:
+        return itemgetter(*names)
+    if not names:
+        return lambda values: ()
+    (name,) = names
+    return lambda values: (values[name],)  # itemgetter would give the value itself
 
 
 def check_settings(line):
@@ -237,9 +242,11 @@ class Ledger(Mapping):
         self.fractions: dict = {}
 
     def __getitem__(self, name):
-        if name not in self.values_by_name:
-            raise LineError(f"no line or given number is named {name!r}{suggestion(str(name), [*self.values_by_name])}")
-        return self.values_by_name[name]
+        try:
+            return self.values_by_name[name]
+        except KeyError:
+            known = [*self.values_by_name]
+            raise LineError(f"no line or given number is named {name!r}{suggestion(str(name), known)}") from None
 
     def __iter__(self):
         return iter(self.values_by_name)

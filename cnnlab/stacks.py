@@ -76,6 +76,10 @@ def alike(operation, *values):
     return operation.compute(*values)
 
 
+def relu_gradient(operation, d_output, values):
+    return d_output * (values > 0)
+
+
 def by_rows(operation, values):
     """An operation along the last axis: trials and images are all rows."""
     return operation.compute(values.reshape(-1, values.shape[-1])).reshape(values.shape)
@@ -145,7 +149,7 @@ def softmax_cross_entropy(operation, logits, label):
 
 
 TOGETHER = {
-    **dict.fromkeys((ReLU, ReLUGradient, Sigmoid, Tanh, Exponential, Same), alike),
+    **dict.fromkeys((ReLU, Sigmoid, Tanh, Exponential, Same), alike), ReLUGradient: relu_gradient,
     Softmax: by_rows, MaxPool: by_maps, AveragePool: by_maps, Add: add, AddBias: add_bias, Flatten: flatten, FullyConnected: fully_connected, Correlate: correlate,
     HalfSquaredError: half_squared_error, CrossEntropy: cross_entropy, SoftmaxCrossEntropy: softmax_cross_entropy,
 }

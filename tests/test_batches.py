@@ -263,6 +263,11 @@ def test_a_bias_of_another_precision_is_added_in_double(one, other):
     assert added.dtype == float and np.array_equal(added, values + bias.reshape(3, 1, 1))
 
 
+def test_a_bias_that_is_one_number_is_added_to_every_cell_of_a_batch():
+    values = np.arange(120, dtype="float32").reshape(2, 3, 4, 5)
+    assert np.array_equal(AddBias("v", "b").compute(values, np.array(0.5)), values + 0.5)
+
+
 def pooled_by_definition(values, y, size, stride):
     """(maxima, averages, gradient of each): window by window; of equal cells the first in reading order wins."""
     largest, average = np.empty(y.shape), np.empty(y.shape)

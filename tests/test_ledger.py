@@ -223,6 +223,18 @@ def test_an_operation_that_gives_no_value_of_numpy_is_named():
     assert message(Half("x"), x=3) == "line out = Half(x): its compute gave 1.5, which is no array or number of NumPy's"
 
 
+@dataclass(frozen=True)
+class Seven(Operation):
+    """out = 7, which reads nothing."""
+
+    def compute(self):
+        return np.array(7.0)
+
+
+def test_an_operation_may_read_nothing():
+    assert run(Recipe(seven=Seven(), out=Add("seven", "seven")))["out"] == 14
+
+
 def test_nothing_stands_behind_a_given_number():
     with pytest.raises(LineError, match="^image was given: no line made it"):
         example_1.run().expand("image", (0, 0))

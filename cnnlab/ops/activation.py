@@ -37,7 +37,9 @@ class ReLUGradient(Operation):
     values: Name
 
     def compute(self, d_output, values):
-        return d_output * (values > 0).astype(d_output.dtype)  # on LeNet's maps a quarter quicker than with True and False as they are
+        d_values = (values > 0).astype(d_output.dtype)
+        d_values *= d_output  # in place: one array less that has to pass through the cache
+        return d_values
 
     def expand(self, index, d_output, values):
         return f"{cell(self.d_output, *index)}*(1 if {cell(self.values, *index)} > 0 else 0)"

@@ -47,12 +47,11 @@ class AddBias(Operation):
 
     def compute(self, values, bias):
         shape = bias_shape(values, bias, (self.values, self.bias))
-        if values.ndim < 4:
+        if values.ndim < 4 or not shape:
             return values + bias.reshape(shape)
-        out = np.empty_like(values, np.result_type(values, bias))
-        out[...] = bias.reshape(shape)
-        out += values  # one run through memory, where the sum of the two would take each channel by itself
-        return out
+        images, channels, _, width = values.shape
+        row = bias.repeat(width * images).reshape(channels, 1, width, images)  # of all maps, ordered as in `batches`
+        return values + row.transpose(3, 0, 1, 2)  # runs of a whole row, where the bias itself would give a channel's
 
     def expand(self, index, values, bias):
         channel = (index[channel_axis(values)],) if bias.ndim else ()

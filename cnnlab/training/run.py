@@ -223,7 +223,7 @@ class Training:
         if not isfinite(loss):  # NumPy hears of an overflow in a product only on some machines
             raise refusal(self.recipe.names[self.loss], FloatingPointError(f"it is {loss}"), ledger)
         hits = float((ledger["logits"].argmax(axis=1) == given["label"]).mean())
-        after = self.state | self.recipe.updated(ledger)
+        after = self.state | self.recipe.updated(ledger.values_by_name)
         if self.step % REMEMBERED == 0:
             self.remembered = (*self.remembered[-1:], (self.step, self.state))
         self.recorder.see(self.step, ledger)
