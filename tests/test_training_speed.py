@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training_speed import (BARE, INSTALL, NEEDS, NETWORKS, OURS, PLAIN, SIDES, agreed, convolution_lines,
-                                  installed, plan, products)
+from tests.training_speed import (BARE, INSTALL, LAYOUTS, NEEDS, NETWORKS, OURS, PLAIN, SIDES, agreed,
+                                  convolution_lines, installed, plan, products)
 
 ROOT = Path(__file__).resolve().parent.parent
 WITHOUT_PEERS = ("import runpy, sys; sys.modules['torch'] = sys.modules['jax'] = None; "
@@ -30,8 +30,10 @@ def test_every_side_has_a_row():
     for name in SIDES:
         (row,) = rows(lines, name)
         assert (len(row.split()) == 6 and float(row.split()[0]) > 0) if installed(name) else row == INSTALL
-    assert any(line.startswith("recording costs") for line in lines)
-    assert sum("forward, kernel gradient" in line for line in lines) == 2
+    costs = [line for line in lines if line.startswith("recording costs")]
+    assert len(costs) == 2 and PLAIN in costs[0] and BARE in costs[1]
+    convolutions = [line.split() for line in lines if "forward, kernel gradient" in line]
+    assert len(convolutions) == 2 and all(float(ratio) > 0 for row in convolutions for ratio in row[-len(LAYOUTS):])
 
 
 def test_peers_that_are_missing_are_named_in_every_table():

@@ -92,7 +92,7 @@ def recorded(plan):
         nonlocal values, ledger
         ledger = None  # two steps in memory at once would not fit the cache and cost some 8 % more
         ledger = record(recipe, values | next(turns))
-        values = values | recipe.updated(ledger)  # as `Training` does
+        values = values | recipe.updated(ledger.values_by_name)  # as `Training` does
         return float(ledger["loss"])
     return step, lambda: values["c1_kernel"]
 
@@ -471,14 +471,38 @@ def step_table(plan, options):
     for name, rounds in found.items():
         if share(rounds) > 1.1 and options.seconds:  # one step alone is too short to tell
             print(f"{name} could not be held to one thread: CPU/wall is above 1")
-    costs = recording_costs(steps, options)
-    print(f"recording costs {costs[PLAIN]:+.1%} of the time without, {costs[BARE]:+.1%} of that with nothing kept")
+    for than, costs in recording_costs(plan, options).items():
+        low, middle, high = np.percentile(costs, [10, 50, 90])
+        print(f"recording costs {middle:+.1%} of the time of {than!r}; "
+              f"8 of 10 places in memory: {low:+.1%} to {high:+.1%}")
 
 
-def recording_costs(steps, options) -> dict[str, float]:
-    """How much longer a recorded step takes than one of the other two kinds, from more and shorter rounds of the three."""
-    found = measured({name: steps[name] for name in (OURS, PLAIN, BARE)}, 5 * options.rounds, options.seconds / 5)
-    return {name: ratio(found[OURS], found[name]) - 1 for name in (PLAIN, BARE)}
+def recording_costs(plan, options) -> dict[str, list[float]]:
+    """How much longer a recorded step takes than one of the other two kinds, for many places in memory.
+
+    Where the arrays of a step come to lie matters more than recording does. So the three take turns of a few steps
+    in the same memory, which each leaves to the next one, and for every place that memory begins elsewhere.
+    """
+    costs, rng = {PLAIN: [], BARE: []}, np.random.default_rng(1)
+    for _ in range(6 * options.rounds):
+        before, found = np.empty(16 * rng.integers(1, 5_000), np.uint8), {name: [] for name in (OURS, *costs)}
+        for _ in range(10 if options.seconds else 1):
+            for name, times in found.items():
+                times += each_of(SIDES[name](plan)[0], 16)[4:]
+        for name in costs:
+            costs[name].append(median(found[OURS]) / median(found[name]) - 1)
+        del before
+    return costs
+
+
+def each_of(call, times) -> list[float]:
+    """The seconds that each of so many calls in a row takes."""
+    found = []
+    for _ in range(times):
+        start = perf_counter()
+        call()
+        found.append(perf_counter() - start)
+    return found
 
 
 def step_row(rounds, ours, batch) -> str:
@@ -488,6 +512,10 @@ def step_row(rounds, ours, batch) -> str:
 
 
 # Convolutions alone, beside the products of matrices that im2col would need for them
+
+# How im2col may lay out its columns: CS231n has the second way, deep-learning-from-scratch the third.
+LAYOUTS = "one an image", "one, a position a column", "one, a position a row"
+
 
 def convolution_lines(plan):
     """For each kernel: its name, the number of positions, of lines, and a call that works out its lines of a step.
@@ -518,23 +546,21 @@ def products(kernels, positions, images, count) -> dict:
     each, d_each = drawn(images, weights, positions), drawn(images, outputs, positions)
     wide, d_wide = drawn(weights, across), drawn(outputs, across)
     tall, d_tall = drawn(across, weights), drawn(across, outputs)
-    return {"one an image": calls((kernels, each), (d_each, each.transpose(0, 2, 1)), (kernels.T, d_each)),
-            "one, a position a column": calls((kernels, wide), (d_wide, wide.T), (kernels.T, d_wide)),
-            "one, a position a row": calls((tall, kernels.T), (d_tall.T, tall), (d_tall, kernels))}
+    ways = (calls((kernels, each), (d_each, each.transpose(0, 2, 1)), (kernels.T, d_each)),
+            calls((kernels, wide), (d_wide, wide.T), (kernels.T, d_wide)),
+            calls((tall, kernels.T), (d_tall.T, tall), (d_tall, kernels)))
+    return dict(zip(LAYOUTS, ways))
 
 
 def convolution_table(plan, options):
-    """Print the time of each convolution beside that of the fastest plain products."""
-    images = plan.count
-    title = f"convolution of {images} images, beside im2col's products alone"
-    print(f"{title:57} {'ms':>8} {'products':>9} {'ratio':>6}")
+    """Print the time of each convolution, and how many times that of the plain products it is, by their layout."""
+    print(f"{f'convolution of {plan.count} images; then times the products alone':57} {'ms':>8}  {'  '.join(LAYOUTS)}")
     for kernel, positions, count, ours in convolution_lines(plan):
-        calls = {OURS: ours, **products(plan.parameters[kernel], positions, images, count)}
-        found = {name: wall(rounds) for name, rounds in measured(calls, options.rounds, options.seconds / 2).items()}
-        mine = found.pop(OURS)
-        best = min(found, key=found.get)
+        calls = {OURS: ours, **products(plan.parameters[kernel], positions, plan.count, count)}
+        found = measured(calls, options.rounds, options.seconds / 2)
         what = f"{kernel}: forward, kernel gradient" + ", image gradient" * (count == 3)
-        print(f"{what:57} {1e3 * mine:8.3f} {1e3 * found[best]:9.3f} {mine / found[best]:6.2f}  ({best})")
+        times = "  ".join(f"{ratio(found[OURS], found[layout]):{len(layout)}.2f}" for layout in LAYOUTS)
+        print(f"{what:57} {1e3 * wall(found[OURS]):8.3f}  {times}")
 
 
 # What was measured where
