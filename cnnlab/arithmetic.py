@@ -157,15 +157,18 @@ class Style:
     constant: object
     names: dict
 
-    def write(self, node, leaf, outer: int = 0, first: bool = True) -> str:
-        """The tree as text; `leaf(name, index)` writes a cell. Parentheses only where they are needed."""
-        text, inner = self.parts(node, leaf)
+    def write(self, node, leaf, outer: int = 0, first: bool = True, most: int | None = None) -> str:
+        """The tree as text; `leaf(name, index)` writes a cell. Parentheses only where they are needed.
+
+        A sum of more than `most` terms is cut, see `sum`.
+        """
+        text, inner = self.parts(node, leaf, most)
         wants = inner < outer or (not first and text.lstrip(OPEN).startswith(self.negative))
         return f"({text})" if wants else text
 
-    def parts(self, node, leaf) -> tuple[str, int]:
+    def parts(self, node, leaf, most) -> tuple[str, int]:
         """(text, how tightly it binds)."""
-        write = partial(self.write, leaf=leaf)
+        write = partial(self.write, leaf=leaf, most=most)
         if (at := reference(node)) is not None:
             return self.bound(leaf(*at))
         match node:
@@ -174,13 +177,13 @@ class Style:
             case ast.UnaryOp(op=ast.USub()):
                 return self.negative + write(node.operand, outer=SIGN, first=False), SIGN
             case ast.BinOp(op=ast.Add()):
-                return f"{write(node.left, outer=SUM)} + {write(node.right, outer=SUM, first=False)}", SUM
+                return self.sum(terms(node), write, most), SUM
             case ast.BinOp(op=ast.Sub()):
                 return f"{write(node.left, outer=SUM)} {self.minus} {write(node.right, outer=PRODUCT, first=False)}", SUM
             case ast.BinOp(op=ast.Mult()):
                 return write(node.left, outer=PRODUCT) + self.times + write(node.right, outer=TENS, first=False), PRODUCT
             case ast.BinOp(op=ast.Div()):
-                return self.quotient(node, leaf)
+                return self.quotient(node, write)
             case ast.BinOp(op=ast.Pow()):
                 exponent = str(node.right.value)
                 return self.power.format(write(node.left, outer=ATOM, first=False), exponent,
@@ -196,11 +199,19 @@ class Style:
         """A number or a name: 2×10⁻⁷ takes parentheses in 1/(2×10⁻⁷), and none in 3×2×10⁻⁷."""
         return text, TENS if f"{self.times}10" in text else ATOM
 
-    def quotient(self, node, leaf) -> tuple[str, int]:
+    def quotient(self, node, write) -> tuple[str, int]:
         if "{" in self.divide:
-            return self.divide.format(self.write(node.left, leaf), self.write(node.right, leaf)), PRODUCT
-        left = self.write(node.left, leaf, outer=PRODUCT)
-        return left + self.divide + self.write(node.right, leaf, outer=SIGN, first=False), PRODUCT
+            return self.divide.format(write(node.left), write(node.right)), PRODUCT
+        return write(node.left, outer=PRODUCT) + self.divide + write(node.right, outer=SIGN, first=False), PRODUCT
+
+    def sum(self, addends, write, most) -> str:
+        """The addends, written and added. More than `most` are cut in the middle, and the text says by how many."""
+        cut = most is not None and len(addends) > most
+        shown = [*addends[:most - 1], addends[-1]] if cut else addends
+        texts = [write(node, outer=SUM, first=at == 0) for at, node in enumerate(shown)]
+        if cut:
+            texts.insert(-1, f"… ({len(addends) - most} more) …")
+        return " + ".join(texts)
 
 
 PYTHON = Style("*", "-", "-", "/", "{0}**{1}", "{name}({0})", "1 if {0} > 0 else 0", str, {})
@@ -218,10 +229,9 @@ def terms(node) -> list:
 
 
 def write(style: Style, text: str, leaf, most: int | None = None) -> str:
-    """The text in a style. A sum of more than `most` terms is cut in the middle, and says by how many."""
+    """The text in a style. A sum of more than `most` terms is cut, in brackets one of more than twice as many."""
+    inner = None if most is None else 2 * most
     tree = parse(text)
-    addends = terms(tree)
-    if most is None or len(addends) <= most:
-        return style.write(tree, leaf)
-    head = [style.write(node, leaf, SUM, first=at == 0) for at, node in enumerate(addends[:most - 1])]
-    return " + ".join([*head, f"… ({len(addends) - most} more) …", style.write(addends[-1], leaf, SUM, False)])
+    if len(addends := terms(tree)) == 1:
+        return style.write(tree, leaf, most=inner)
+    return style.sum(addends, partial(style.write, leaf=leaf, most=inner), most)

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnnlab import (AddBias, AveragePool, BiasGradient, CrossEntropyGradient, Descend, Exponential,
-                    FullyConnected,
-                    HalfSquaredError, MaxPool, Recipe, ReLU, ReLUGradient, Sigmoid, Softmax, Tanh, run)
+from cnnlab import (AddBias, AveragePool, BiasGradient, CrossEntropyGradient, Descend, Exponential, FullyConnected,
+                    HalfSquaredError, MaxPool, Recipe, ReLU, ReLUGradient, Sigmoid, Softmax, Tanh, WeightPenalty, run)
 from cnnlab.arithmetic import (BOARD, FUNCTIONS, PYTHON, Irrational, board, evaluate, exact, number, parse, parsed,
                                references, write)
 from cnnlab.examples import example_1, example_2
@@ -246,6 +245,23 @@ def test_long_sums_inside_other_arithmetic():
         result = text.split(" = ")[-1].split(" ≈ ")[-1]
         assert float(in_fractions(result)) == pytest.approx(float(np.ravel(ledger[name])[at or 0]), rel=1e-5)
     assert ledger.fraction("m", (0, 0)) == 1 and ledger.fraction("d") == 1600 and ledger.fraction("e") == 800
+
+
+def test_sums_in_brackets_are_cut_at_twice_the_length():
+    def penalty(weights):
+        return run(Recipe(p=WeightPenalty("w", "l2")), w=np.arange(1.0, weights + 1), l2=2).explain("p")
+    assert str(penalty(3)) == "p = 2/2×(1² + 2² + 3²) = 14"
+    squares = [f"{at}²" for at in range(1, 17)]
+    assert penalty(16).text == f"p = 2/2×({' + '.join(squares)}) = {16 * 17 * 33 // 6}"
+    assert penalty(1000).text == f"p = 2/2×({' + '.join(squares[:15])} + … (984 more) … + 1000²) ≈ 3.33834×10⁸"
+    assert penalty(1000).symbols.endswith(" + w[14]² + … (984 more) … + w[999]²)")
+    assert penalty(100).latex.count("^{2}") == 16 and "(84 more)" in penalty(100).latex
+
+
+def test_no_half_of_a_long_sum_stands_in_brackets():
+    numbers = [-at for at in range(1, 101)]
+    text = run(Recipe(out=BiasGradient("x", "b")), x=[numbers], b=0).explain("out", whole=True).text
+    assert text == "out = −1 + " + " + ".join(f"(−{-at})" for at in numbers[1:]) + " = −5050"
 
 
 def test_many_cells_are_cut_and_say_by_how_many():
