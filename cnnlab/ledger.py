@@ -135,21 +135,31 @@ def suggestion(name, known) -> str:
 
 def as_given(name, value) -> np.ndarray:
     """A read-only copy in float64 (float32 stays). Raises LineError for what is no finite number."""
+    array = finite_numbers(f"given {name}", value)
+    array.setflags(write=False)
+    return array
+
+
+def as_numbers(what, value) -> np.ndarray:
+    """A copy in float64 (float32 stays). Raises LineError for anything but numbers."""
     try:
         array = np.array(value)
         if array.dtype.kind not in "biuf":
             raise TypeError
     except (TypeError, ValueError):
-        raise LineError(f"given {name} = {value!r:.80}: expected a number or a rectangular array of numbers") from None
+        raise LineError(f"{what} = {value!r:.80}: expected a number or a rectangular array of numbers") from None
     if array.size == 0:
-        raise LineError(f"given {name}: the array of shape {array.shape} is empty")
-    if array.dtype.char != "f":
-        array = array.astype(float, copy=False)
+        raise LineError(f"{what}: the array of shape {array.shape} is empty")
+    return array if array.dtype.char == "f" else array.astype(float, copy=False)
+
+
+def finite_numbers(what, value) -> np.ndarray:
+    """The same. Raises LineError with the first number that is not finite, too."""
+    array = as_numbers(what, value)
     finite = np.isfinite(array)
     if not finite.all():
         at = tuple(map(int, np.argwhere(~finite)[0]))
-        raise LineError(f"given {arithmetic_label(name, at)} = {array[at]}: every number must be finite")
-    array.setflags(write=False)
+        raise LineError(f"{arithmetic_label(what, at)} = {array[at]}: every number must be finite")
     return array
 
 

@@ -1,5 +1,6 @@
 """The diagnosis: thresholds in closed form, a change that adds up, exact curvature, causes that the numbers force."""
 
+import re
 import time
 
 import autograd.numpy as anp
@@ -685,6 +686,17 @@ def test_a_step_that_leaves_the_range_of_numbers_has_a_verdict_too(optimizer):
     assert "before: loss = 1/2×(4.5 − 10)² = 15.125" in found.text and found.html and set(found.arithmetic) == {"loss_before", "learning_rate"}
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_gradient_that_is_no_finite_number_is_wrong(bad):
+    ledger = example_1.run()
+    kernel = ledger["d_kernel"].copy()
+    kernel[0, 1] = bad
+    found = check_gradient(example_1.forward, example_1.given, {"kernel": kernel, "bias": ledger["d_bias"]})
+    assert found.wrong == ("kernel",) and found.named == "kernel: it is no finite number"
+    assert re.match(r"d_kernel\[0,1\] = −?(nan|inf) is wrong, the slope is −11: it is no finite number\n"
+                    r"d_bias = −5.5 agrees", str(found))
+
+
 def test_a_network_of_single_precision_is_diagnosed_too():
     given = {name: np.asarray(value, np.float32) for name, value in example_1.given.items()}
     assert diagnose(example_1.forward, given, example_1.parameters, learning_rate=0.08).cause == "overshoot"
@@ -714,12 +726,23 @@ def test_a_network_of_single_precision_is_diagnosed_too():
     (lambda: diagnose(example_2, read="p"), r"read: p \(2,\) is no single number"),
     (lambda: diagnose(example_2, read="image"), "read: no line makes 'image'"),
     (lambda: diagnose(example_2, noted={"conv": [1, 2, 3]}), r"noted: conv \(3,\) does not fit \(1, 1\)"),
-    (lambda: diagnose(example_2, noted={"loss": [1, 2]}), r"noted: loss \(2,\) does not fit \(\)")])
+    (lambda: diagnose(example_2, noted={"loss": [1, 2]}), r"noted: loss \(2,\) does not fit \(\)"),
+    (lambda: diagnose(example_2, noted={"loss": None}), "noted loss = None: expected a number"),
+    (lambda: diagnose(example_2, noted={"loss": np.nan}), "noted loss = nan: every number must be finite"),
+    (lambda: diagnose(example_1, gradient={"bias": "5"}), "gradient of bias = '5': expected a number"),
+    (lambda: diagnose(example_1, gradient={"kernel": [[1, 2], [np.inf, 4]]}), r"gradient of kernel\[1,0\] = inf: every number must be"),
+    (lambda: diagnose(example_1, up_to=0), "diagnose: up_to 0: give a learning rate above 0"),
+    (lambda: diagnose(example_1, up_to=np.inf), "diagnose: up_to inf: give a learning rate above 0"),
+    (lambda: diagnose(example_1, up_to="far"), "diagnose: up_to 'far': give a learning rate above 0"),
+    (lambda: check_gradient(example_1.forward, example_1.given | {"kernel": np.ones((3, 3))}, {"bias": 1}),
+     r"line conv_sum = Correlate\(image, kernel\): kernel \(3, 3\) does not fit inside image \(2, 2\)"),
+    (lambda: check_gradient(example_1.forward, example_1.given | {"bias": np.inf}, {"bias": 1}), "given bias = inf: every number"),
+    (lambda: check_gradient(example_1.forward, example_1.given, {"bias": 1j}), "d_bias = 1j: expected a number")])
 def test_errors_name_what_is_wrong(call, words):
     with pytest.raises(ValueError, match=words) as raised:
         call()
     assert issubclass(LineError, ValueError)
-    assert isinstance(raised.value, LineError) or words.startswith(("optimizer", "diagnose: give"))
+    assert isinstance(raised.value, LineError) or words.startswith(("optimizer", "diagnose: give", "diagnose: up_to"))
 
 
 def test_one_label_read_for_a_list_of_one():

@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from cnnlab import (AddBias, Correlate, FullyConnected, Flatten, HalfSquaredError, Ledger, LineError, MaxPool, Recipe, ReLU, Sigmoid,
-                    SoftmaxCrossEntropy, backward, run, update)
+from cnnlab import (AddBias, AveragePool, Correlate, FullyConnected, Flatten, HalfSquaredError, Ledger, LineError, MaxPool,
+                    Recipe, ReLU, Sigmoid, SoftmaxCrossEntropy, TransposedCorrelate, backward, run, update)
 from cnnlab.arithmetic import SUPERSCRIPTS
 from cnnlab.examples import example_1, example_2, example_2_step_by_step, twin
 from cnnlab.explanation import label
@@ -205,6 +205,19 @@ def test_the_page_is_self_contained_and_the_same_every_time():
 def test_formulas_are_in_the_recipes_own_names(which, name, wanted):
     ledger = LEDGERS[which]
     assert formula(ledger.recipe.names[name], ledger) == wanted
+
+
+@pytest.mark.parametrize("operation, wanted", [
+    (Correlate("v", "k", stride=(2, 1), padding=(0, 1)), "out[i,j] = sum over u, v of v[i×2 + u, j + v − 1]×k[u,v]"),
+    (TransposedCorrelate("d", "k", "v", stride=(1, 3), padding=(2, 0)),
+     "out[y,x] = sum over i, j of k[u,v]×d[i,j] where u = y + 2 − i, v = x − j×3"),
+    (MaxPool("v", (2, 3)), "out[i,j] = max over the window's cells of v[i×2 + u, j×3 + v]"),
+    (AveragePool("v", 2, stride=1), "out[i,j] = (sum over the window's cells of v[i + u, j + v]) / cells in a window"),
+], ids=str)
+def test_rows_and_columns_have_their_own_stride_and_padding(operation, wanted):
+    values = {name: np.ones({"v": (5, 6), "k": (2, 3), "d": (8, 2)}[name]) for name in operation.inputs}
+    ledger = run(Recipe(out=operation), **values)
+    assert formula(ledger.recipe.names["out"], ledger) == wanted
 
 
 def test_every_formula_names_only_what_its_line_reads(ledger):

@@ -15,6 +15,10 @@ and `.model_threshold` its thresholds. `sweep`, `kinks`, `check_gradient`, `hess
 their own too.
 """
 
+from math import inf
+from numbers import Real
+
+from ..ledger import finite_numbers
 from .case import Case
 from .causes import Cause
 from .check import GradientCheck, check_gradient
@@ -47,6 +51,9 @@ def diagnose(forward, given=None, parameters=None, *, loss="loss", optimizer="gr
         forward = forward.forward
     if not parameters:
         raise ValueError("diagnose: give an example, or a recipe, its numbers and the names of its parameters")
-    case = Case(forward, dict(given or {}) | changed, tuple(parameters), loss, optimizer, gradient, read, dict(noted or {}), up_to)
+    if up_to is not None and not (isinstance(up_to, Real) and 0 < up_to < inf):
+        raise ValueError(f"diagnose: up_to {up_to!r}: give a learning rate above 0")
+    noted = {name: finite_numbers(f"noted {name}", value) for name, value in (noted or {}).items()}
+    case = Case(forward, dict(given or {}) | changed, tuple(parameters), loss, optimizer, gradient, read, noted, up_to)
     case.refuse_unread(changed)
     return diagnosis_of(case)

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from ..gradients import backward, held, needed, update
-from ..ledger import Ledger, LineError, Recipe, run, suggestion
+from ..ledger import Ledger, LineError, Recipe, finite_numbers, run, suggestion
 from ..ops import Descend
 from ..optimizers import OPTIMIZERS, started
 from .check import GradientCheck, check_gradient
@@ -95,7 +95,7 @@ class Case:
                 if name.removeprefix("d_") not in self.parameters:
                     raise LineError(f"gradient: no parameter is named {name!r}{suggestion(name, self.parameters)}")
         found = {name: gradient_of(source, name, self.right[name]) for name in self.parameters}
-        return {name: fitting(name, np.asarray(value), self.right[name]) for name, value in found.items()}
+        return {name: fitting(name, finite_numbers(f"gradient of {name}", value), self.right[name]) for name, value in found.items()}
 
     def step_with(self, gradient, plain=False) -> Step:
         """The step that the optimizer makes of a gradient, or plain gradient descent."""

@@ -13,7 +13,7 @@ from .. import stacks
 from ..arithmetic import board, number
 from ..explanation import label
 from ..gradients import backward, needed
-from ..ledger import Line, LineError, Recipe, check_given, replay
+from ..ledger import Line, LineError, Recipe, as_given, as_numbers, check_given, record, replay
 from ..mistakes import ALL, images, places, planted
 from ..ops import BiasGradient, ReLUGradient
 from .kinks import in_rows, kinked, states
@@ -111,14 +111,9 @@ def check_gradient(forward, given, used, loss="loss") -> GradientCheck:
     A cell where a nudge switches a ReLU or a winner is a kink: any number from the one side's slope to the
     other's agrees there.
     """
-    check = Check(needed(Recipe(*forward), loss), values_of(given), used, loss)
+    check = Check(needed(Recipe(*forward), loss), {name: as_given(name, value) for name, value in given.items()}, used, loss)
     rows = tuple(map(check.row, used))
     return GradientCheck(rows, check.slips if any(row.verdict == WRONG for row in rows) else ())
-
-
-def values_of(given) -> dict:
-    return {name: np.asarray(value, np.asarray(value).dtype if np.asarray(value).dtype == np.float32 else float)
-            for name, value in given.items()}
 
 
 class Check:
@@ -127,12 +122,16 @@ class Check:
     def __init__(self, forward, values, used, loss):
         self.forward, self.values, self.loss = forward, values, loss
         check_given(forward, {name: value for name, value in values.items() if name not in forward.names})
-        self.used = {name: np.asarray(value) for name, value in used.items()}
         for name in used:
             if name not in forward.given:
                 raise LineError(f"gradient check: the loss reads no given number named {name!r}")
+        self.used = {name: as_numbers(f"d_{name}", value) for name, value in used.items()}
         self.lines = needed(backward(forward, loss, to=list(used)), *(f"d_{name}" for name in used))
-        self.made = self.run(self.lines)
+        try:
+            self.made = self.run(self.lines)
+        except ValueError:
+            record(self.lines, values)  # says which line it is
+            raise
 
     def run(self, lines) -> dict:
         with np.errstate(all="ignore"):
@@ -149,7 +148,7 @@ class Check:
 
     def slack(self, name, expected) -> float:
         single = np.float32 in (self.used[name].dtype, self.values[name].dtype)
-        largest = max(float(np.abs(each).max()) for each in (self.used[name], expected))
+        largest = max(float(np.abs(each[np.isfinite(each)]).max(initial=0)) for each in (self.used[name], expected))
         return (CLOSE_SINGLE if single else CLOSE) * largest
 
     # Slopes by trying
@@ -158,7 +157,7 @@ class Check:
         used, right = self.used[name], self.right[name]
         if used.shape != right.shape:
             return Row(name, WRONG, name, np.nan, np.nan, np.nan, np.nan, self.looks_like(name))
-        off = np.asarray(np.abs(used - right))
+        off = np.where(np.isfinite(used), np.abs(used - right), np.inf)
         wrong = np.asarray(off > self.slack(name, right))
         cells = self.cells_to_try(off)
         left, ahead, crossed = self.slopes(name, cells)
@@ -225,6 +224,8 @@ class Check:
 
     def looks_like(self, name) -> tuple[str, ...]:
         """The known slips that give the gradient that was used in this parameter alone."""
+        if not np.isfinite(self.used[name]).all():
+            return ("it is no finite number",)
         found = [slip for slip, predicted in [*self.transformed(), *self.spoilt()]
                  if name in predicted and self.close(name, predicted[name]) and not self.close(name, self.right[name])]
         return tuple({slip.kind: slip.words for slip in reversed(best_named(found))}.values())[::-1]
@@ -253,7 +254,7 @@ class Check:
             yield 1 / count, f"it is divided by the number of images, {count}"
             yield count, f"it is multiplied by the number of images, {count}"
         used, right = (np.concatenate([np.ravel(side[name]) for name in wrong]) for side in (self.used, self.right))
-        if np.count_nonzero(right) > 1 and used.shape == right.shape:
+        if np.count_nonzero(right) > 1 and used.shape == right.shape and np.isfinite(used).all():
             factor = float(used @ right / (right @ right))
             yield factor, f"it is {board(number(factor))} times as large"
 

@@ -1,10 +1,12 @@
 """An operation's formula in a recipe's own names: `conv_sum[i,j] = sum over u, v of image[i + u, j + v]×kernel[u,v]`."""
 
 import re
+from itertools import cycle
 
 import numpy as np
 
 from ..ops import AddBias, BiasGradient, Total, WeightGradient
+from ..ops.base import pair
 
 WORD = re.compile(r"\b[A-Za-z_]\w*")
 FIELDS = {"d_out": "d_output", "d_p": "d_output", "z": "logits", "s": "sigmoid", "t": "tanh", "gradient": "d_old"}
@@ -32,12 +34,15 @@ def name_for(word, operation) -> str:
 
 
 def with_settings(text, operation) -> str:
-    """Stride and padding as numbers, and left out where they change nothing."""
-    stride, padding = getattr(operation, "stride", 1), getattr(operation, "padding", 0)
-    if stride is None:
-        stride = operation.size
-    text = text.replace("*stride", "") if stride == 1 else text.replace("stride", str(stride))
-    return re.sub(r" [-+] padding", "", text) if padding == 0 else text.replace("padding", str(padding))
+    """Stride and padding as numbers, and left out where they change nothing.
+
+    Each stands twice in a formula: with the row first, then with the column.
+    """
+    stride = getattr(operation, "stride", 1)
+    steps = cycle(pair(operation.size if stride is None else stride, "stride", 1))
+    pads = cycle(pair(getattr(operation, "padding", 0), "padding", 0))
+    text = re.sub(r"\*stride", lambda _: "" if (step := next(steps)) == 1 else f"*{step}", text)
+    return re.sub(r" ([-+]) padding", lambda sign: f" {sign[1]} {pad}" if (pad := next(pads)) else "", text)
 
 
 def absent(operation, shapes) -> str:
