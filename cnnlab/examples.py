@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from .gradients import backward, update
-from .ledger import Ledger, LineError, Recipe, run, suggestion
+from .ledger import Ledger, Recipe, refuse_misspelt, run
 from .ops import (AddBias, Correlate, CrossEntropy, Exponential, Flatten, FullyConnected, HalfSquaredError,
                   Products, ReLU, Softmax, SoftmaxCrossEntropy, Total)
 from .places import data_file
@@ -29,9 +29,7 @@ class Example:
 
     def run(self, **changed) -> Ledger:
         """The ledger of one step, with some of the given numbers changed."""
-        for name in changed:
-            if name not in self.recipe.given and name not in self.recipe.names:  # `run` itself refuses what a line makes
-                raise LineError(f"{self.title}: no number is named {name!r}{suggestion(name, self.recipe.given)}")
+        refuse_misspelt(self.title, changed, self.recipe.given, self.recipe.names)
         return run(self.recipe, **self.given | changed)
 
 

@@ -133,6 +133,13 @@ def suggestion(name, known) -> str:
     return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}"
 
 
+def refuse_misspelt(what, names, read, made):
+    """Raises LineError for a name that no line reads. One that a line makes passes: `run` says which line that is."""
+    for name in names:
+        if name not in read and name not in made:
+            raise LineError(f"{what}: no number is named {name!r}{suggestion(name, read)}")
+
+
 def as_given(name, value) -> np.ndarray:
     """A read-only copy in float64 (float32 stays). Raises LineError for what is no finite number."""
     array = finite_numbers(f"given {name}", value)

@@ -831,8 +831,14 @@ def test_what_a_recorder_cannot_do_is_said():
     Training(small_cnn, FEW, Settings(epochs=1), recorder).go_on()
     with pytest.raises(ValueError, match="recorder: logits has not the same shape in every step"):
         recorder["logits"]
-    with pytest.raises(ValueError, match="recorder: it holds steps of another run; give a new one"):
+    with pytest.raises(ValueError, match="recorder: another run has it; give a new one"):
         Training(small_cnn, FEW, None, recorder)
+    new = Recorder(("loss",))
+    with pytest.raises(ValueError, match="shift 8"):
+        Training(small_cnn, FEW, Settings(shift=8), new)  # what was refused has not taken it
+    Training(small_cnn, FEW, None, new)
+    with pytest.raises(ValueError, match="recorder: another run has it; give a new one"):
+        Training(small_cnn, FEW, None, new)
     for wrong, words in (({"lines": "loss"}, "recorder: lines 'loss': give a tuple of names"),
                          ({"most": 0}, "recorder: most 0: give a whole number, 1 or more")):
         with pytest.raises(ValueError, match=words):

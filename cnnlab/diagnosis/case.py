@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from ..gradients import backward, held, needed, update
-from ..ledger import Ledger, LineError, Recipe, finite_numbers, run, suggestion
+from ..ledger import Ledger, LineError, Recipe, finite_numbers, refuse_misspelt, run, suggestion
 from ..ops import Descend
 from ..optimizers import OPTIMIZERS, started
 from .check import GradientCheck, check_gradient
@@ -45,11 +45,9 @@ class Case:
         return add_lines(backward(self.forward, self.loss, to=self.parameters), *self.parameters)
 
     def refuse_unread(self, changed):
-        """Raises LineError for a number that was changed by name and that nothing reads: it is misspelt."""
+        """Raises LineError for a number that was changed by name and that nothing reads."""
         read = [*self.whole.given, *(Recipe(*self.gradient).given if isinstance(self.gradient, tuple) else ())]
-        for name in changed:
-            if name not in [*read, *self.whole.names]:
-                raise LineError(f"diagnose: no number is named {name!r}{suggestion(name, read)}")
+        refuse_misspelt("diagnose", changed, read, self.whole.names)
 
     @property
     def is_plain(self) -> bool:

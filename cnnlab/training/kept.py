@@ -20,6 +20,7 @@ class Recorder:
     every: int = 1
     most: int = 200
     entries: list = field(default_factory=list, repr=False)  # (step, {name: value})
+    taken: bool = field(default=False, init=False, repr=False, compare=False)  # by a run: it keeps the steps of one
 
     def __post_init__(self):
         for name in ("lines", "norms"):

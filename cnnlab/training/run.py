@@ -55,6 +55,7 @@ class Training:
         self.hands = RLock()  # a cell may save or look while a panel's thread is in the middle of a step
         self.state = self.first_state()
         self.check_digits()
+        self.recorder.taken = True
         keep_freed_memory()
 
     # What is trained, and on what
@@ -72,8 +73,8 @@ class Training:
         for name in (*self.recorder.lines, *self.recorder.norms):
             if name not in self.recipe.names and name not in self.recipe.given:
                 raise ValueError(f"recorder: a step has no value {name!r}")
-        if self.recorder.entries:
-            raise ValueError("recorder: it holds steps of another run; give a new one")
+        if self.recorder.taken or self.recorder.entries:
+            raise ValueError("recorder: another run has it; give a new one")
 
     def check_digits(self):
         """Raises ValueError where the pictures or labels are not what the network reads."""
