@@ -171,6 +171,9 @@ class Panel(anywidget.AnyWidget):
         except Exception as error:
             self.message, self._refused = f"A mistake in this panel: {error!r}", name
             raise
+        else:
+            if kind == "reset" or kind == "set" and name == self._refused:  # made good in the same request
+                self.message, self._refused = "", ""
 
     def _next(self, kind: str, name: str, value: object) -> State:
         """The state after a move; nothing is changed yet."""
