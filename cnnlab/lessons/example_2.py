@@ -265,7 +265,7 @@ def check_conv_after(answer) -> Feedback:
     image = ledger["image"]
     slips = {"only the first product is worked out": float(image[0, 0] * kernel[0, 0]),
              "the bias is left out": float(ledger["conv_sum"].item()), "the old kernel is used": float(example_2.run()["conv"].item())}
-    return check(answer, round(float(ledger["conv"].item()), 4), slips, f"D2 prints the new kernel {rows(kernel)} and the new bias {board(number(bias))}; "
+    return check(answer, float(ledger["conv"].item()), slips, f"D2 prints the new kernel {rows(kernel)} and the new bias {board(number(bias))}; "
                  "four products and the bias, all with their new values.", str(ledger.explain("conv_sum")) + f", and {ledger.explain('conv')}")
 
 
