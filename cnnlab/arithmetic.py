@@ -117,6 +117,14 @@ def exact(node, value) -> Fraction:
     return evaluate(node, value, number=lambda constant: Fraction(str(constant)), functions=RATIONAL)
 
 
+def gives(text: str, leaf, result: str) -> bool:
+    """Whether the arithmetic gives the result, digit for digit, with its cells as printed by `leaf(name, index)`."""
+    try:
+        return exact(parse(text), lambda name, index: Fraction(leaf(name, index))) == Fraction(result)
+    except (Irrational, ZeroDivisionError):  # 1 − 0.999 to two digits is 0
+        return False
+
+
 def number(value, digits: int | None = 6) -> str:
     """`value` to `digits` significant digits, or all of them for None: `0.02`, `-1.5`, `1e-07`."""
     value = float(value)

@@ -49,33 +49,37 @@ class Explanation:
     @property
     def symbols(self) -> str:
         """The same with names for numbers: `conv_sum = image[0,0]×kernel[0,0] + …`."""
-        return "\n".join(f"{self.label(cell)} = {self.in_symbols(cell)}" for cell in self.shown)
+        return "\n".join([*(f"{self.label(cell)} = {self.in_symbols(cell)}" for cell in self.shown), *self.rest])
 
     @property
     def latex(self) -> str:
         """The same in LaTeX, without dollar signs."""
         lines = [self.one(cell, LATEX, arithmetic.latex_number) for cell in self.shown]
+        lines += [rf"\text{{… and {self.hidden} more cells}}"] * bool(self.hidden)
         joined = r"\\ ".join(line.replace("=", "&=", 1) if "=" in line else line for line in lines)
         return lines[0] if len(lines) == 1 else rf"\begin{{aligned}}{joined}\end{{aligned}}"
 
     @property
     def exact(self) -> str:
         """The same in exact fractions of the decimals that were given: `… = 1/50`."""
-        return "\n".join(self.one_exact(cell) for cell in self.shown)
+        return "\n".join([*(self.one_exact(cell) for cell in self.shown), *self.rest])
 
     @property
     def python(self) -> str:
-        """The arithmetic as text that Python evaluates to the recorded value, every digit written out."""
-        return "\n".join(self.numbers(cell, PYTHON, None, None, str) for cell in self.shown)
+        """The arithmetic as text that Python evaluates to the recorded value, every digit of every cell written out."""
+        return "\n".join(self.numbers(cell, PYTHON, None, None, str) for cell in self.cells)
 
     @property
     def shown(self):
         return self.cells if self.whole else self.cells[:MOST_CELLS]
 
     @property
+    def hidden(self) -> int:
+        return len(self.cells) - len(self.shown)
+
+    @property
     def rest(self):
-        hidden = len(self.cells) - len(self.shown)
-        return [f"… and {hidden} more cells; explain(name, index) shows one, whole=True all"] if hidden else []
+        return [f"… and {self.hidden} more cells; explain(name, index) shows one, whole=True all"] * bool(self.hidden)
 
     @property
     def most(self):
@@ -112,12 +116,9 @@ class Explanation:
 
     def is_exact(self, cell) -> bool:
         """Whether the numbers as printed give the result as printed, digit for digit."""
-        tree = arithmetic.parse(self.ledger.expand(self.name, cell))
-        try:
-            found = arithmetic.exact(tree, lambda name, index: Fraction(number(self.value(index, name), self.digits)))
-        except (arithmetic.Irrational, ZeroDivisionError):  # 1 − 0.999 to two digits is 0
-            return False
-        return found == Fraction(number(self.value(cell), self.digits))
+        return arithmetic.gives(self.ledger.expand(self.name, cell),
+                                lambda name, index: number(self.value(index, name), self.digits),
+                                number(self.value(cell), self.digits))
 
     def one_exact(self, cell) -> str:
         left = self.label(cell)
@@ -127,8 +128,8 @@ class Explanation:
             return f"{left} has no exact fraction: it takes {function} ({self.one(cell)})"
         if self.ledger.line(self.name) is None:
             return f"{left} = {board(str(result))} (given)"
-        right = arithmetic.write(BOARD, self.ledger.expand(self.name, cell), self.exact_leaf, self.most)
-        return f"{left} = {right} = {board(str(result))}" if right != board(str(result)) else f"{left} = {right}"
+        right, result = arithmetic.write(BOARD, self.ledger.expand(self.name, cell), self.exact_leaf, self.most), board(str(result))
+        return f"{left} = {right} = {result}" if right not in (result, f"({result})") else f"{left} = {result}"
 
     def exact_leaf(self, name, index) -> str:
         value = self.ledger.fraction(name, index)

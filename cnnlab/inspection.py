@@ -116,6 +116,9 @@ class Judgement:
         return confusion(self.labels, self.answers, self.logits.shape[1])
 
     def case(self, index) -> Case:
+        """What is known of one picture. Raises ValueError where there is none of this number."""
+        if not isinstance(index, (int, np.integer)) or not 0 <= index < len(self.labels):
+            raise ValueError(f"picture {index!r}: there are the pictures 0 to {len(self.labels) - 1}")
         label, answer, p = int(self.labels[index]), int(self.answers[index]), self.probabilities[index]
         return Case(int(index), label, answer, float(p[answer]), float(p[label]), float(self.losses[index]))
 
@@ -166,7 +169,7 @@ def occlusion(network, parameters, image, label, size=5, stride=1, fill=0, measu
     `stride`, and its result stands in the stride × stride cells at its middle. `measure` is "loss", -ln p of the
     class, or "p" or "logit", of which the *fall* is shown. Source: Zeiler & Fergus 2014, section 4.2.
     """
-    image, label = one(network, image), class_of(label, classes(network), "label")
+    image, label = one(network, image), one_class(network, label)
     size, stride = whole(size, "size"), whole(stride, "stride")
     if stride > size:
         raise ValueError(f"stride {stride} is wider than size {size}: some pixels would never be covered")
@@ -188,7 +191,7 @@ def logit_gradient(network, parameters, image, label) -> Ledger:
 
     The chain rule starts from one number: `logit`, the sum over k of chosen[k] * logits[k], with 1 at the label, else 0.
     """
-    image, label = one(network, image), class_of(label, classes(network), "label")
+    image, label = one(network, image), one_class(network, label)
     chosen = np.zeros((1, classes(network)), image.dtype)
     chosen[0, label] = 1
     return run(logit_recipe(network), image=image, chosen=chosen, **trained(network, parameters))
@@ -267,7 +270,7 @@ def strongest(network, parameters, images, line, channel, count=9) -> list[Respo
     One response a picture, the largest first. In a fully connected layer, `channel` counts its outputs.
     """
     images, values = pictures(network, images), features(network, parameters, images, line)
-    if channel not in range(values.shape[1]):
+    if not isinstance(channel, (int, np.integer)) or isinstance(channel, bool) or not 0 <= channel < values.shape[1]:
         raise ValueError(f"channel {channel!r}: {line} has the channels 0 to {values.shape[1] - 1}")
     maps = values[:, channel].reshape(len(images), -1)
     best = np.argsort(-maps.max(axis=1), kind="stable")[:whole(count, "count")]
@@ -535,6 +538,13 @@ def class_of(labels, classes, name):
     if wrong.size:
         raise ValueError(f"{name} {wrong.ravel()[0]}: the classes are 0 to {classes - 1}")
     return labels.astype(int)
+
+
+def one_class(network, label) -> int:
+    """The label of one picture. Raises ValueError where it is none of the classes, or several."""
+    if np.size(label) != 1:
+        raise ValueError(f"label {label!r}: give one class, as for one picture")
+    return int(class_of(np.ravel(label), classes(network), "label")[0])
 
 
 def whole(setting, name) -> int:

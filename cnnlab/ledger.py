@@ -298,6 +298,8 @@ class Ledger(Mapping):
         image index come before it where there are several, and it may leave out axes of length 1.
         Also `.latex`, `.exact` (in fractions), `.symbols`, `.python`.
         """
+        if digits is not None and (isinstance(digits, bool) or not isinstance(digits, int) or digits < 1):
+            raise LineError(f"digits {digits!r}: give a whole number of significant digits, or None for all")
         value = self[name]
         cells = [full_index(name, value, index)] if index is not None else list(np.ndindex(np.shape(value)))
         return Explanation(self, name, tuple(cells), digits, whole)

@@ -258,6 +258,16 @@ def test_sums_in_brackets_are_cut_at_twice_the_length():
     assert penalty(100).latex.count("^{2}") == 16 and "(84 more)" in penalty(100).latex
 
 
+def test_a_fraction_that_is_passed_on_stands_there_once():
+    assert example_1.run().explain("d_conv_sum").exact == "d_conv_sum = −11/2"
+
+
+@pytest.mark.parametrize("digits", [0, -1, 2.5, True, "6"])
+def test_digits_are_a_whole_number(digits):
+    with pytest.raises(ValueError, match=f"^digits {digits!r}: give a whole number of significant digits, or None for all"):
+        example_1.run().explain("loss", digits=digits)
+
+
 def test_no_half_of_a_long_sum_stands_in_brackets():
     numbers = [-at for at in range(1, 101)]
     text = run(Recipe(out=BiasGradient("x", "b")), x=[numbers], b=0).explain("out", whole=True).text
@@ -270,4 +280,8 @@ def test_many_cells_are_cut_and_say_by_how_many():
     assert text.count("\n") == 16
     assert text.endswith("… and 4 more cells; explain(name, index) shows one, whole=True all")
     assert ledger.explain("out", whole=True).text.count("\n") == 19
+    for text in ledger.explain("out").symbols, ledger.explain("out").exact:
+        assert text.count("\n") == 16 and text.endswith("… and 4 more cells; explain(name, index) shows one, whole=True all")
+    assert ledger.explain("out").latex.endswith(r"\\ \text{… and 4 more cells}\end{aligned}")
+    assert ledger.explain("out").python.split("\n") == [f"max(0, {at})" for at in range(20)]
     assert ledger.explain("out")._repr_latex_() is None

@@ -686,6 +686,71 @@ def test_a_step_that_leaves_the_range_of_numbers_has_a_verdict_too(optimizer):
     assert "before: loss = 1/2×(4.5 − 10)² = 15.125" in found.text and found.html and set(found.arithmetic) == {"loss_before", "learning_rate"}
 
 
+def test_a_wrong_cell_is_found_beside_one_that_is_thousands_of_times_larger():
+    for dtype, image in ((np.float32, [[1, 2], [3, 4000]]), (float, [[1e-3, 2], [1e5, 4]])):
+        given = {name: np.asarray(value, dtype) for name, value in (example_1.given | {"image": image}).items() if name != "learning_rate"}
+        right = run(backward(example_1.forward), **given)["d_kernel"]
+        assert check_gradient(example_1.forward, given, {"kernel": right}).agrees
+        for spoilt in (-right[0, 0], 0):
+            wrong = right.copy()
+            wrong[0, 0] = spoilt
+            row = check_gradient(example_1.forward, given, {"kernel": wrong}).rows[0]
+            assert row.verdict == "wrong" and row.cell == "kernel[0,0]"
+
+
+def test_what_rounding_leaves_of_a_difference_is_no_gradient():
+    given = example_1.given | {"kernel": np.zeros((2, 2)), "bias": 0.1 + 0.2, "target": 0.3}
+    assert check_gradient(example_1.forward, given, {"bias": 0, "kernel": np.zeros((2, 2))}).agrees
+    assert not check_gradient(example_1.forward, given | {"target": 0.3001}, {"bias": 0}).agrees
+
+
+def test_the_slope_of_a_large_number_is_tried_with_a_large_nudge():
+    given = example_1.given | {"kernel": [[1e8, 0.2], [0.3, 0.4]]}
+    row = check_gradient(example_1.forward, given, {"kernel": run(backward(example_1.forward), **given)["d_kernel"]}).rows[0]
+    assert row.slope == pytest.approx(row.used, rel=1e-6)
+
+
+def test_the_shape_of_a_gradient_is_made_to_fit_or_named():
+    ledger = example_1.run()
+    used = {"bias": [float(ledger["d_bias"])], "kernel": ledger["d_kernel"].reshape(1, 1, 2, 2)}
+    assert check_gradient(example_1.forward, example_1.given, used).agrees
+    found = check_gradient(example_1.forward, example_1.given, {"kernel": np.ones((3, 3))})
+    assert str(found).startswith("d_kernel is wrong: its shape is (3, 3), and that of kernel is (2, 2)\n")
+
+
+def test_a_step_that_climbs_from_its_start_is_not_too_long():
+    """Without the cause the loss would have risen still more, and yet it is the cause."""
+    ledger = example_1.run()
+    uphill = {f"{name}_velocity": -1.17 * ledger[f"d_{name}"] for name in ("kernel", "bias")}
+    carried = diagnose(example_1, optimizer="momentum", learning_rate=0.2, **uphill)
+    assert [cause.kind for cause in carried.causes] == ["momentum"] and carried.causes[0].share == 1 and carried.slope > 0
+    assert "takes the step uphill from its start: plain gradient descent with the same learning rate would let the loss rise" in carried.verdict
+    turned = diagnose(example_1, learning_rate=0.2, gradient={name: -0.1 * ledger[f"d_{name}"] for name in ("kernel", "bias")})
+    assert [cause.kind for cause in turned.causes] == ["gradient"] and turned.advice.startswith("Repair the gradient")
+    assert "(it is −0.1 times as large), so the step climbs from its start: with the right one the loss would rise" in turned.verdict
+
+
+def test_a_softmax_noted_beside_the_loss_is_checked_too():
+    """D2 prints both after the step of example 2, and its loss is worked out from the scores."""
+    found = diagnose(example_2, noted={"p": [0.419, 0.581], "loss": 0.542})
+    assert found.cause == "slip" and any(line.startswith("p[0] = ") and line.endswith("but 0.419 was noted") for line in found.evidence)
+    assert diagnose(example_2, noted={"p": found.case.checked["p"]}).cause is None
+
+
+@pytest.mark.parametrize("rate, advice", [(0, "larger"), (1e-18, "larger"), (2 / 31, "smaller")])
+def test_what_to_change_where_the_loss_stays(rate, advice):
+    assert diagnose(example_1, learning_rate=rate).advice == f"Take a {advice} learning rate."
+
+
+def test_a_worked_sum_that_is_exact_says_so():
+    assert diagnose(example_1, noted={"output": 0.5}).causes[0].evidence[0].endswith("+ 4×0.62 + 1.555 = 6.205, but 0.5 was noted")
+
+
+@pytest.mark.parametrize("start", [None, {}, {"kernel": np.zeros((2, 2))}])
+def test_sharpness_starts_from_lists_and_from_nothing(start):
+    assert sharpness(example_1.forward, example_1.given, ("kernel",), start=start)[0] == pytest.approx(30)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_gradient_that_is_no_finite_number_is_wrong(bad):
     ledger = example_1.run()
@@ -737,7 +802,10 @@ def test_a_network_of_single_precision_is_diagnosed_too():
     (lambda: check_gradient(example_1.forward, example_1.given | {"kernel": np.ones((3, 3))}, {"bias": 1}),
      r"line conv_sum = Correlate\(image, kernel\): kernel \(3, 3\) does not fit inside image \(2, 2\)"),
     (lambda: check_gradient(example_1.forward, example_1.given | {"bias": np.inf}, {"bias": 1}), "given bias = inf: every number"),
-    (lambda: check_gradient(example_1.forward, example_1.given, {"bias": 1j}), "d_bias = 1j: expected a number")])
+    (lambda: check_gradient(example_1.forward, example_1.given, {"bias": 1j}), "d_bias = 1j: expected a number"),
+    (lambda: check_gradient(example_1.forward, example_1.given | {"target": 1e200}, {"bias": 0}), "line loss = .*: overflow"),
+    (lambda: check_gradient(example_1.forward, example_1.given, {"target": 5.5}), "the chain rule sends no gradient to 'target'"),
+    (lambda: diagnose(example_1, parameters=("target",)), "diagnose: 'target' is no parameter: the chain rule sends no gradient to it")])
 def test_errors_name_what_is_wrong(call, words):
     with pytest.raises(ValueError, match=words) as raised:
         call()

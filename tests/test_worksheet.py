@@ -220,6 +220,13 @@ def test_rows_and_columns_have_their_own_stride_and_padding(operation, wanted):
     assert formula(ledger.recipe.names["out"], ledger) == wanted
 
 
+def test_a_power_in_a_formula_is_no_product():
+    recipe = update_with_adam(backward(example_1.forward), "bias")
+    ledger = run(recipe, **started(recipe, example_1.given))
+    assert formula(recipe.names["bias_mean_unbiased"], ledger) == "bias_mean_unbiased = new_bias_mean / (1 − beta_1^new_steps)"
+    assert formula(recipe.names["new_bias_square"], ledger) == "new_bias_square = beta_2×bias_square + (1 − beta_2)×d_bias²"
+
+
 def test_every_formula_names_only_what_its_line_reads(ledger):
     """A docstring's placeholder that was not renamed would stand on the sheet as a name that nothing has."""
     placeholders = {"d_out", "d_output", "old", "new", "first", "second", "z"} - {*ledger}

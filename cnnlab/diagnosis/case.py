@@ -10,7 +10,7 @@ from ..gradients import backward, held, needed, update
 from ..ledger import Ledger, LineError, Recipe, finite_numbers, refuse_misspelt, run, suggestion
 from ..ops import Descend
 from ..optimizers import OPTIMIZERS, started
-from .check import GradientCheck, check_gradient
+from .check import GradientCheck, check_gradient, fitted
 from .curvature import hessian_times
 from .kinks import Kinks, held_kinks, kinks
 from .parts import Parts, parts
@@ -42,7 +42,11 @@ class Case:
         add_lines = OPTIMIZERS.get(self.optimizer, self.optimizer)
         if not callable(add_lines):
             raise ValueError(f"optimizer {self.optimizer!r} is none of {', '.join(OPTIMIZERS)}, and no function that adds lines")
-        return add_lines(backward(self.forward, self.loss, to=self.parameters), *self.parameters)
+        chain = backward(self.forward, self.loss, to=self.parameters)
+        for name in self.parameters:
+            if f"d_{name}" not in chain.names:
+                raise LineError(f"diagnose: {name!r} is no parameter: the chain rule sends no gradient to it")
+        return add_lines(chain, *self.parameters)
 
     def refuse_unread(self, changed):
         """Raises LineError for a number that was changed by name and that nothing reads."""
@@ -259,18 +263,25 @@ class Case:
         """The loss after the step with the numbers that were noted by hand in the places of theirs."""
         if not self.noted:
             return self.reading.after
-        recipe, step = self.reading.recipe, self.reading
+        recipe, right = self.checked.recipe, self.checked
         for name in self.noted:
-            if name not in recipe.names:
-                raise LineError(f"noted: no line makes {name!r}{suggestion(name, [*recipe.names])}")
-            if np.size(self.noted[name]) != np.size(self.ledger_before[name]):
-                raise LineError(f"noted: {name} {np.shape(self.noted[name])} does not fit {np.shape(self.ledger_before[name])}")
+            if np.size(self.noted[name]) != np.size(right[name]):
+                raise LineError(f"noted: {name} {np.shape(self.noted[name])} does not fit {np.shape(right[name])}")
             recipe = held(recipe, name)
-        if step.loss in self.noted:
-            return float(np.reshape(self.noted[step.loss], ()))
-        values = {name: np.reshape(value, np.shape(self.ledgers[1][name])) for name, value in self.noted.items()}
-        values |= step.at(step.learning_rate)
-        return float(run(recipe, **{name: values[name] for name in recipe.given})[step.loss])
+        if self.read_loss in self.noted:
+            return float(np.reshape(self.noted[self.read_loss], ()))
+        values = {**right, **{name: np.reshape(value, np.shape(right[name])) for name, value in self.noted.items()}}
+        return float(run(recipe, **{name: values[name] for name in recipe.given})[self.read_loss])
+
+    @cached_property
+    def checked(self) -> Ledger:
+        """The numbers after the step, right: those that the loss needs, and those that were noted by hand."""
+        for name in self.noted:
+            if name not in self.forward.names:
+                raise LineError(f"noted: no line makes {name!r}{suggestion(name, [*self.forward.names])}")
+        recipe, step = needed(self.forward, self.read_loss, *self.noted), self.reading
+        values = self.start | self.read_numbers | step.at(step.learning_rate)
+        return run(recipe, **{name: values[name] for name in recipe.given if name in values})
 
     @property
     def before(self) -> float:
@@ -296,12 +307,8 @@ def gradient_of(source, name, right):
 
 
 def fitting(name, value, right):
-    """The gradient in its parameter's shape, from numbers in a row or without axes of length 1 before them."""
-    if value.size != right.size or value.ndim > 1 and without_ones(value.shape) != without_ones(np.shape(right)):
-        raise LineError(f"gradient of {name}: {value.shape} does not fit {np.shape(right)}")
-    return value.reshape(np.shape(right))
-
-
-def without_ones(shape) -> tuple[int, ...]:
-    """The shape without the axes of length 1 that come first."""
-    return shape[next((axis for axis, size in enumerate(shape) if size > 1), len(shape)):]
+    """The gradient in its parameter's shape. Raises LineError where it does not fit."""
+    found = fitted(value, right)
+    if found.shape != right.shape:
+        raise LineError(f"gradient of {name}: {value.shape} does not fit {right.shape}")
+    return found

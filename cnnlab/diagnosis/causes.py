@@ -71,8 +71,7 @@ class Search:
         case = self.case
         amount = case.noted_after - case.reading.after
         if case.noted and amount > case.noise:
-            step = case.reading
-            slips = list(noted_slips(step.recipe, step.at(step.learning_rate), case.noted))
+            step, slips = case.reading, list(noted_slips(case.checked, case.noted))
             found = "".join(f", {slip.cell} = {shown(slip.noted)} is {slip.guess}" for slip in slips if slip.guess)
             if slips:
                 yield self.cause(SLIP, amount, f"the check has a slip{found}: without it the loss after the step is {shown(step.after)}",
@@ -104,24 +103,38 @@ class Search:
         case = self.case
         step = case.step
         if case.check is not None and not case.check.agrees:
-            amount = step.change - case.right_step.change
+            amount, uphill = self.without(step, case.right_step)
             if amount > case.noise:
-                yield self.cause(GRADIENT, amount, f"the gradient is wrong ({case.check.named}): with the right one the loss would "
+                climbs = ", so the step climbs from its start" * uphill
+                yield self.cause(GRADIENT, amount, f"the gradient is wrong ({case.check.named}){climbs}: with the right one the loss would "
                                  f"{go(step.before, case.right_step.after)}", "Repair the gradient; a gradient check finds the parameter.",
                                  map(str, case.check.rows))
+                if uphill:
+                    return
                 step = case.right_step
         left = step
         if not case.is_plain and step.change > case.noise:
-            amount = step.change - case.plain_step.change
+            amount, uphill = self.without(step, case.plain_step)
             if amount > case.noise:
-                yield self.optimizer(amount)
+                yield self.optimizer(amount, uphill)
+                if uphill:
+                    return
                 left = case.plain_step
         if step.change > case.noise:
             yield from self.kink(step)
         if left.change > case.noise:
             yield from self.bend(left)
 
-    def optimizer(self, amount):
+    def without(self, step, other) -> tuple[float, bool]:
+        """(how much of the rise is the step's, and not the other's; whether all is, as only the step climbs from its start).
+
+        The other may go down at first and end higher still: that it is too long explains nothing of this step.
+        """
+        amount = step.change - other.change
+        uphill = bool(amount <= self.case.noise < step.change and dot(self.case.right, step.direction) >= 0)
+        return (step.change if uphill else amount), uphill
+
+    def optimizer(self, amount, uphill):
         case, plain = self.case, self.case.plain_step
         compared = f"plain gradient descent with the same learning rate would let the loss {go(plain.before, plain.after)}"
         if "steps" in case.start and case.optimizer_kind == ADAM:
@@ -131,7 +144,8 @@ class Search:
                               f"parameter, however small its gradient: {compared}", "Take a smaller learning rate with Adam; 0.001 is usual.",
                               map(self.stretched, case.parameters))
         if case.optimizer_kind == MOMENTUM:
-            return self.cause(MOMENTUM, amount, f"the velocity that momentum carried on takes the step past: {compared}",
+            where = "uphill from its start" if uphill else "past"
+            return self.cause(MOMENTUM, amount, f"the velocity that momentum carried on takes the step {where}: {compared}",
                               "Take a smaller learning rate or less momentum, or start again with no velocity.", self.carried())
         return self.cause(OPTIMIZER, amount, f"the optimizer’s direction is to blame: {compared}", "Compare with plain gradient descent.")
 

@@ -19,9 +19,9 @@ from ..ops import BiasGradient, ReLUGradient
 from .kinks import in_rows, kinked, states
 
 AGREES, KINK, WRONG = "agrees", "kink", "wrong"
-CLOSE = 1e-6        # a relative difference up to this is rounding; single precision gets CLOSE_SINGLE
-CLOSE_SINGLE = 1e-3
-NUDGE = 1e-5
+CLOSE, CLOSE_SINGLE = 1e-6, 1e-3  # a difference up to this share of a cell is rounding, in double and single precision
+REST, REST_SINGLE = 1e-9, 1e-5    # and up to this share of the largest cell: terms of its size may have cancelled
+NUDGE = 1e-5                      # of a value; of one beyond 1 it is a share
 MOST_CELLS = 64     # cells of a parameter whose slope is tried
 
 
@@ -46,6 +46,8 @@ class Row:
         if self.verdict == KINK:
             return f"d_{self.cell} = {used} on a kink: the slope is {left} on its left and {right} on its right"
         named = f": {' or '.join(self.looks_like)}" * bool(self.looks_like)
+        if self.used != self.used and self.slope != self.slope:  # of another shape: no cell stands for it
+            return f"d_{self.cell} is wrong{named}"
         equal = "agrees with the slope" if self.verdict == AGREES else "is wrong, the slope is"
         return f"d_{self.cell} = {used} {equal} {slope}{named}"
 
@@ -127,11 +129,11 @@ class Check:
                 raise LineError(f"gradient check: the loss reads no given number named {name!r}")
         self.used = {name: as_numbers(f"d_{name}", value) for name, value in used.items()}
         self.lines = needed(backward(forward, loss, to=list(used)), *(f"d_{name}" for name in used))
-        try:
-            self.made = self.run(self.lines)
-        except ValueError:
-            record(self.lines, values)  # says which line it is
-            raise
+        for name in used:
+            if f"d_{name}" not in self.lines.names:
+                raise LineError(f"gradient check: the chain rule sends no gradient to {name!r}: it counts as a constant")
+        self.made = record(self.lines, values)
+        self.used = {name: fitted(value, self.right[name]) for name, value in self.used.items()}
 
     def run(self, lines) -> dict:
         with np.errstate(all="ignore"):
@@ -146,17 +148,24 @@ class Check:
         used, expected = self.used[name], np.asarray(expected)
         return used.shape == expected.shape and bool((np.abs(used - expected) <= self.slack(name, expected)).all())
 
-    def slack(self, name, expected) -> float:
+    def slack(self, name, expected):
+        """For each cell how far off rounding may take it."""
         single = np.float32 in (self.used[name].dtype, self.values[name].dtype)
-        largest = max(float(np.abs(each[np.isfinite(each)]).max(initial=0)) for each in (self.used[name], expected))
-        return (CLOSE_SINGLE if single else CLOSE) * largest
+        share, rest = (CLOSE_SINGLE, REST_SINGLE) if single else (CLOSE, REST)
+        return share * np.abs(expected) + rest * np.abs(expected).max() + self.dust
+
+    @cached_property
+    def dust(self) -> float:
+        """What is left where 0.1 + 0.2 − 0.3 should have been 0."""
+        return 4 * np.finfo(float).eps * max(float(np.abs(self.made[name]).max()) for name in self.forward.given)
 
     # Slopes by trying
 
     def row(self, name) -> Row:
         used, right = self.used[name], self.right[name]
         if used.shape != right.shape:
-            return Row(name, WRONG, name, np.nan, np.nan, np.nan, np.nan, self.looks_like(name))
+            words = self.looks_like(name) or (f"its shape is {used.shape}, and that of {name} is {right.shape}",)
+            return Row(name, WRONG, name, np.nan, np.nan, np.nan, np.nan, words)
         off = np.where(np.isfinite(used), np.abs(used - right), np.inf)
         wrong = np.asarray(off > self.slack(name, right))
         cells = self.cells_to_try(off)
@@ -198,9 +207,10 @@ class Check:
     def some_slopes(self, name, cells):
         value = np.asarray(self.values[name], float)
         moved = np.repeat(value[None], 2 * len(cells) + 1, axis=0)
+        nudge = np.array([NUDGE * max(1.0, abs(value[cell])) for cell in cells])
         for at, cell in enumerate(cells):
-            moved[(2 * at + 1, *cell)] += NUDGE
-            moved[(2 * at + 2, *cell)] -= NUDGE
+            moved[(2 * at + 1, *cell)] += nudge[at]
+            moved[(2 * at + 2, *cell)] -= nudge[at]
         with np.errstate(all="ignore"):
             made = stacks.trials(self.forward, self.values, {name: moved})
         losses = np.reshape(made[self.loss], -1)
@@ -209,7 +219,7 @@ class Check:
             if operation.inputs[0] in made:
                 state = states(operation, made[operation.inputs[0]]).reshape(len(moved), -1)
                 crossed |= (state[1::2] != state[2::2]).any(axis=1)
-        return (losses[0] - losses[2::2]) / NUDGE, (losses[1::2] - losses[0]) / NUDGE, crossed
+        return (losses[0] - losses[2::2]) / nudge, (losses[1::2] - losses[0]) / nudge, crossed
 
     # Names for what is wrong
 
@@ -301,6 +311,17 @@ class Check:
         found = {name: np.asarray(made[f"d_{name}"]) for name in self.used}
         same = all(found[name].shape == self.right[name].shape and np.array_equal(found[name], self.right[name]) for name in found)
         return None if same else found
+
+
+def fitted(value, right):
+    """The gradient in its parameter's shape, from numbers in a row or without axes of length 1 before them; else as it is."""
+    alike = value.ndim <= 1 or without_ones(value.shape) == without_ones(right.shape)
+    return value.reshape(right.shape) if value.size == right.size and alike else value
+
+
+def without_ones(shape) -> tuple[int, ...]:
+    """The shape without the axes of length 1 that come first."""
+    return shape[next((axis for axis, size in enumerate(shape) if size > 1), len(shape)):]
 
 
 def best_named(slips) -> list[Slip]:

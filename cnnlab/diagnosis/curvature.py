@@ -25,7 +25,7 @@ def hessian_times(forward, values, direction, loss="loss") -> dict:
     `values` are the arrays of a ledger, or any that hold what the recipe is given.
     """
     lines = gradient_lines(forward, tuple(direction), loss)
-    return along(lines, {name: values[name] for name in lines.given}, direction)
+    return along(lines, {name: np.asarray(values[name]) for name in lines.given}, direction)
 
 
 def along(lines, values, direction) -> dict:
@@ -44,14 +44,15 @@ def sharpness(forward, values, parameters, loss="loss", start=None, most=100, ac
     """(the largest eigenvalue of the Hessian, its direction), by power iteration.
 
     A step of gradient descent along that direction pays below the learning rate 2 / sharpness. `start` is a
-    direction to begin with, such as the one found a step earlier; without it a seeded random one. Stops when a
-    round changes the eigenvalue by less than `accuracy`, as a fraction, or after `most` rounds. Where it ends
-    below the largest size, on a negative eigenvalue or between two of opposite signs and equal sizes, a second
+    direction to begin with, such as the one found a step earlier; without it, or where it is 0, a seeded random one.
+    Stops when a round changes the eigenvalue by less than `accuracy`, as a fraction, or after `most` rounds. Where it
+    ends below the largest size, on a negative eigenvalue or between two of opposite signs and equal sizes, a second
     search, farthest above minus that size, finds the largest.
     """
     lines = gradient_lines(forward, parameters, loss)
-    given = {name: values[name] for name in lines.given}
-    start = start or seeded(given, parameters)
+    given = {name: np.asarray(values[name]) for name in lines.given}
+    if not start or not any(map(np.any, start.values())):
+        start = seeded(given, parameters)
     value, way, size = power(lines, given, start, 0.0, most, accuracy)
     if value < (1 - 1e-3) * size:
         again, other, _ = power(lines, given, seeded(given, parameters), -size, most, accuracy)

@@ -29,15 +29,17 @@ class NotedSlip:
         return f"{self.worked}, but {noted} was noted{f': {self.guess}' if self.guess else ''}"
 
 
-def noted_slips(recipe, values, noted):
-    """The noted numbers that differ from what their lines give, worked out from the noted numbers before them."""
-    for name in [line.name for line in recipe if line.name in noted]:
-        rest, given = recipe, dict(values)
+def noted_slips(checked, noted):
+    """The noted numbers that differ from what their lines give, worked out from the noted numbers before them.
+
+    `checked` is the ledger of the check as it should be.
+    """
+    for name in [line.name for line in checked.recipe if line.name in noted]:
+        rest, given = checked.recipe, dict(checked)
         for other in noted:
             if other != name:
                 rest = held(rest, other)
-        full = run(recipe, **{each: values[each] for each in recipe.given})
-        given |= {other: np.reshape(noted[other], np.shape(full[other])) for other in noted if other != name}
+                given[other] = np.reshape(noted[other], np.shape(checked[other]))
         ledger = run(rest, **{each: given[each] for each in rest.given})
         shape = np.shape(ledger[name])
         for index in np.ndindex(shape):
@@ -58,7 +60,8 @@ def worked(ledger, name, index) -> str:
     def leaf(each, where):
         return board(number(float(ledger[each][where])))
     text, result = summed(ledger, name, index), leaf(name, index)
-    return f"{label(name, index, np.shape(ledger[name]))} = {arithmetic.write(BOARD, text, leaf, MOST_TERMS)} ≈ {result}"
+    sign = "=" if arithmetic.gives(text, lambda *at: number(float(ledger[at[0]][at[1]])), number(float(ledger[name][index]))) else "≈"
+    return f"{label(name, index, np.shape(ledger[name]))} = {arithmetic.write(BOARD, text, leaf, MOST_TERMS)} {sign} {result}"
 
 
 def summed(ledger, name, index) -> str:

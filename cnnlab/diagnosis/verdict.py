@@ -171,7 +171,12 @@ def advice(case, causes) -> str:
         return causes[0].advice
     if case.check is not None and not case.check.agrees:
         return "Repair the gradient: that the loss falls does not make it right."
-    return "Nothing has to change." if case.rise < -case.noise else "Look for what stops the gradient."
+    if case.rise < -case.noise:
+        return "Nothing has to change."
+    if not any(map(np.any, case.right.values())):
+        return "Look for what stops the gradient."
+    crossings = case.sweep.crossings
+    return f"Take a {'smaller' if crossings and 2 * case.learning_rate > crossings[0] else 'larger'} learning rate."
 
 
 # The numbers

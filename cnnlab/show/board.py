@@ -64,7 +64,7 @@ def tint(value: float, scale: float) -> str:
 
 
 def grid(array) -> np.ndarray:
-    """An array as rows and columns: one row for a vector lies as a column, further axes are put side by side."""
+    """An array as rows and columns: a vector lies as a column, further axes are put below each other."""
     array = np.asarray(array, float)
     if array.ndim < 2:
         return array.reshape(-1, 1)

@@ -81,4 +81,5 @@ def for_one_image(text) -> str:
 
 
 def on_the_board(text) -> str:
-    return text.replace("**2", "²").replace(" * ", "×").replace("*", "×").replace("-", "−")
+    text = re.sub(r"\*\*([a-z]\w*)", r"^\1", text.replace("**2", "²"))
+    return text.replace(" * ", "×").replace("*", "×").replace("-", "−")
