@@ -9,6 +9,7 @@ import keyword
 from collections.abc import Mapping
 from fractions import Fraction
 from functools import cached_property
+from numbers import Rational
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -151,9 +152,11 @@ def as_numbers(what, value) -> np.ndarray:
     """A copy in float64 (float32 stays). Raises LineError for anything but numbers."""
     try:
         array = np.array(value)
+        if array.dtype.kind == "O" and array.ndim == 0 and isinstance(value, Rational):  # a fraction, or 10**30
+            array = np.array(float(value))
         if array.dtype.kind not in "biuf":
             raise TypeError
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise LineError(f"{what} = {value!r:.80}: expected a number or a rectangular array of numbers") from None
     if array.size == 0:
         raise LineError(f"{what}: the array of shape {array.shape} is empty")
@@ -196,7 +199,7 @@ def record(recipe, values) -> "Ledger":
     for name, compute, pick, line in recipe.steps:
         try:
             value = compute(*pick(values))
-        except ValueError as problem:
+        except (ValueError, MemoryError) as problem:
             raise refusal(line, problem, Ledger(recipe, values)) from problem
         except FloatingPointError as problem:
             value = second_look(line, problem, Ledger(recipe, values))

@@ -5,6 +5,7 @@ import sys
 from contextlib import contextmanager
 from functools import cache
 from threading import Lock
+from weakref import WeakSet
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # mallopt's names for the two settings, see man 3 mallopt
 MOST_KEPT = 512 * 1024 * 1024  # bytes of freed memory that stay with the process
@@ -32,13 +33,18 @@ def keep_freed_memory() -> bool:
 def libraries():
     """The libraries of this process that multiply matrices; looking for them takes 15 ms, so it is done once."""
     from threadpoolctl import ThreadpoolController  # here, so that `import cnnlab` needs NumPy alone
-    return ThreadpoolController()
+    return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
 class Held:
-    """How many are inside `one_thread` just now, in all threads, and what the first of them found."""
+    """Who is inside `one_thread` just now, in all threads, and what the first of them found."""
 
-    inside, limit, lock = 0, None, Lock()
+    inside, lock = WeakSet(), Lock()
+    found = ()  # pairs (library, how many threads it used)
+
+
+class Caller:
+    """One who asked for one thread; forgotten with the call, also where an interrupt broke that off."""
 
 
 @contextmanager
@@ -48,14 +54,19 @@ def one_thread():
     The products of a step are small. Two threads gain little on a quiet machine, and on a busy one they wait for
     each other: twenty times slower was seen. With one, a run also comes out the same however many cores there are.
     """
-    with Held.lock:
-        if not Held.inside:
-            Held.limit = libraries().limit(limits=1, user_api="blas")
-        Held.inside += 1
-    try:
+    me = Caller()
+    try:  # an interrupt may come between any two lines: what it leaves behind, the next one out makes good
+        with Held.lock:
+            if not Held.inside:  # what an interrupt left behind in `found` is how it was at first
+                Held.found = Held.found or tuple((each, each.get_num_threads()) for each in libraries())
+                for library, _ in Held.found:
+                    library.set_num_threads(1)
+            Held.inside.add(me)
         yield
     finally:
         with Held.lock:
-            Held.inside -= 1
+            Held.inside.discard(me)
             if not Held.inside:
-                Held.limit.restore_original_limits()
+                for library, threads in Held.found:
+                    library.set_num_threads(threads)
+                Held.found = ()

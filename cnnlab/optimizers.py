@@ -123,7 +123,8 @@ class Unbiased(Operation):
 class OverRoot(Operation):
     """out = average / (sqrt(square) + epsilon)
 
-    Two arrays of one shape, epsilon one number -> the same shape. In the first step it is the sign of the gradient.
+    Two arrays of one shape, epsilon one number -> the same shape. In the first step it is the sign of every gradient
+    that is far larger than epsilon.
     """
 
     average: Name

@@ -3,6 +3,7 @@
 import copy
 import pickle
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from cnnlab import (Add, AddBias, AveragePool, BiasGradient, Correlate, CrossEnt
                     Softmax, SoftmaxCrossEntropy, Tanh, Total, backward, run)
 from cnnlab.examples import example_1, example_2
 from cnnlab.ledger import replay
-from cnnlab.ops import Name, Operation, WeightPenaltyGradient
+from cnnlab.ops import CoefficientGradient, Name, Operation, WeightPenaltyGradient
 from tests.networks import NETWORKS
 
 CONV = Recipe(conv_sum=Correlate("image", "kernel"))
@@ -229,6 +230,28 @@ class Seven(Operation):
 
     def compute(self):
         return np.array(7.0)
+
+
+@pytest.mark.parametrize("dtype, most", [(np.float32, 3e38), (float, 1.7e308)])
+def test_sums_that_overflow_both_ways_are_refused(dtype, most):
+    """Half of the cells add up to infinity and the other half to minus infinity: NaN, which raises no alarm of its own."""
+    d = np.array([most, -most] * 8, dtype).reshape(8, 1, 1, 2)
+    assert "line out = BiasGradient(d, b): invalid value" in message(BiasGradient("d", "b"), d=d, b=np.zeros(1, dtype))
+    scaled = CoefficientGradient("d", "v", "s")
+    assert "line out = CoefficientGradient(d, v, s): invalid value" in message(scaled, d=d, v=np.ones_like(d), s=np.zeros(1, dtype))
+
+
+def test_numpys_whole_numbers_and_exact_numbers_are_numbers():
+    image, kernel = np.ones((4, 4)), np.ones((2, 2))
+    assert run(Recipe(out=Correlate("i", "k", stride=np.int64(2))), i=image, k=kernel)["out"].shape == (2, 2)
+    assert run(Recipe(out=MaxPool("i", np.int64(2))), i=image)["out"].shape == (2, 2)
+    assert run(Recipe(out=Add("a", "b")), a=10**30, b=Fraction(1, 4))["out"] == 1e30
+    assert message(Add("a", "b"), a=10**400, b=1).startswith("given a = 1000") and "expected a number" in message(Add("a", "b"), a=10**400, b=1)
+
+
+def test_a_line_that_takes_too_much_memory_is_named():
+    image, kernel = np.ones((1, 1, 4, 4)), np.ones((1, 1, 2, 2))
+    assert message(Correlate("i", "k", padding=10**6), i=image, k=kernel).startswith("line out = Correlate(i, k, padding=1000000): Unable to")
 
 
 def test_an_operation_may_read_nothing():

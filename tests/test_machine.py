@@ -1,14 +1,15 @@
 """What training asks of the machine: it is asked, and put back."""
 
+import linecache
 import sys
 
 import numpy as np
 
-from cnnlab.machine import keep_freed_memory, libraries, one_thread
+from cnnlab.machine import Held, keep_freed_memory, libraries, one_thread
 
 
 def threads() -> set[int]:
-    return {library["num_threads"] for library in libraries().info() if library["user_api"] == "blas"}
+    return {library.get_num_threads() for library in libraries()}
 
 
 def test_one_thread_while_it_lasts():
@@ -40,6 +41,36 @@ def test_the_threads_come_back_after_an_error():
             raise KeyboardInterrupt
     except KeyboardInterrupt:
         assert threads() == before
+
+
+def test_the_threads_come_back_wherever_an_interrupt_comes():
+    """Before each line of `one_thread`, on the way in and on the way out; the next one to ask makes all good.
+
+    But not at a `with`, where Python itself lets none come between a lock and its release.
+    """
+    before, code, lines = threads(), one_thread.__wrapped__.__code__, 0
+    for at in range(1, 30):
+        left = at
+
+        def trace(frame, event, argument):
+            nonlocal left
+            if event == "line" and not linecache.getline(code.co_filename, frame.f_lineno).lstrip().startswith("with"):
+                left -= 1
+                if not left:
+                    raise KeyboardInterrupt
+            return trace if frame.f_code is code else None
+        sys.settrace(trace)
+        try:
+            with one_thread():
+                pass
+        except KeyboardInterrupt:
+            lines += 1
+        finally:
+            sys.settrace(None)
+        with one_thread():
+            assert threads() in ({1}, set()), at
+        assert threads() == before and not Held.inside, at
+    assert lines >= 8
 
 
 def test_freed_memory_is_kept_where_glibc_can_be_told(monkeypatch):

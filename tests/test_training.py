@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -396,9 +397,10 @@ def told() -> dict:
     return json.loads(str(members(saved())["facts"]))
 
 
-def changed(facts=None, **arrays) -> bytes:
+def changed(facts={}, **arrays) -> bytes:
     """The saved file with some arrays replaced, or left out where they are None, and some facts changed."""
-    found = members(saved()) | {"facts": np.array(json.dumps(told() | (facts or {})))}
+    text = np.array(json.dumps(told() | facts)) if isinstance(facts, dict) else facts
+    found = members(saved()) | {"facts": text}
     found |= {name.replace("__", " "): value for name, value in arrays.items()}
     file = BytesIO()
     np.savez(file, **{name: value for name, value in found.items() if value is not None})
@@ -434,7 +436,19 @@ def kernel(value):
     (lambda: changed(facts={"settings": {"seed": -1}}), ": seed -1: give a whole number, 0 or more"),
     (lambda: changed(facts={"step": 4}), ": losses is float64 (5,), and float64 (4,) fits"),
     (lambda: changed(facts={"epochs": 2 * told()["epochs"]}),
-     ": 5 steps, 2 epochs and what was recorded do not go together"),
+     ": 5 steps and 2 epochs do not go together"),
+    (lambda: changed(facts={"stopped": 5}), ": stopped 5 cannot be right"),
+    (lambda: changed(facts={"paused": "no"}), ": paused 'no' cannot be right"),
+    (lambda: changed(facts={"step": -1}), ": step -1 cannot be right"),
+    (lambda: changed(facts={"culprit": "x"}), ": culprit 'x' cannot be right"),
+    (lambda: changed(facts={"culprit": 99}), ": culprit 99 cannot be right"),
+    (lambda: changed(facts={"best": [99, 0.1]}), ": best [99, 0.1] cannot be right"),
+    (lambda: changed(facts={"best": ["0", "x"]}), ": best ['0', 'x'] cannot be right"),
+    (lambda: changed(facts={"remembered": [99]}), ": remembered [99] cannot be right"),
+    (lambda: changed(kept=np.array([4, 3, 2, 1, 0])), ": the steps that were recorded, [4, 3, 2, 1, 0], cannot be right"),
+    (lambda: changed(kept=np.arange(5.0)), ": the steps that were recorded, [0.0, 1.0, 2.0, 3.0, 4.0], cannot be right"),
+    (lambda: changed(**{"shapes__c1_kernel": np.array([8, 1, 3, 3])}), ": recorded cells float32"),
+    (lambda: changed(**{"facts": np.array("[" * 100_000)}), " is no saved run: it holds"),
     (lambda: changed(state__c1_kernel=np.zeros((8, 1, 3, 4), np.float32)),
      ": state c1_kernel is float32 (8, 1, 3, 4), and float32 (8, 1, 3, 3) fits"),
     (lambda: changed(state__c1_kernel=kernel(0).astype(float)),
@@ -444,7 +458,7 @@ def kernel(value):
     (lambda: changed(**{"kept__c1_kernel": np.zeros(5)}), ": 5 recorded cells do not fill"),
     (lambda: changed(facts={"recipe": "loss = nothing"}),
      ": it holds a run of another recipe than 'Small CNN for 8×8 digits' has today"),
-    (lambda: changed(facts={"best": [7, 1.0, 2]}), " is damaged: TypeError")])
+    (lambda: changed(facts={"best": [0, 1.0, 2]}), " is damaged: TypeError")])
 def test_a_file_that_is_damaged_or_changed_is_refused(content, words, tmp_path):
     assert refused(tmp_path, content()).startswith(words)
 
@@ -689,7 +703,8 @@ def test_batches_of_any_size(batch, steps):
     ((FEW.test_images * 16).astype(np.uint8), FEW.test_labels, "images is an array of uint8"),
     (FEW.test_images * 16, FEW.test_labels, "images goes from 0 to 16: scale it, so that cells go from 0 to 1"),
     (FEW.test_images * np.nan, FEW.test_labels, "images has cells that are no finite numbers"),
-    (FEW.test_images, FEW.test_labels + 3, "labels goes from 3 to 12")])
+    (FEW.test_images, FEW.test_labels + 3, "labels goes from 3 to 12"),
+    (FEW.test_images[0], FEW.test_labels[0], "Small CNN .* reads pictures"), (FEW.test_images[:1], np.array(3), "labels has the shape")])
 def test_what_cannot_be_evaluated_is_refused(images, labels, words):
     with pytest.raises(ValueError, match=f"^evaluate: {words}"):
         fresh().evaluate(images, labels)
@@ -734,7 +749,7 @@ def test_a_picture_of_another_size_is_refused():
     none = FEW._replace(test_images=FEW.test_images[:0], test_labels=FEW.test_labels[:0])
     with pytest.raises(ValueError, match=r"test_labels has the shape \(0,\) .*: give one label a picture, and one picture"):
         Training(small_cnn, none)
-    with pytest.raises(ValueError, match="evaluate: 40 pictures and 0 labels"):
+    with pytest.raises(ValueError, match=r"evaluate: no labels for pictures \(40, 1, 8, 8\)"):
         fresh().evaluate(FEW.test_images, [])
 
 
@@ -826,6 +841,35 @@ def test_a_recorder_stays_within_its_bound_and_spans_the_run():
     assert recorder["norm of d_c1_kernel"][2] == pytest.approx(np.sqrt(np.sum(ledger["d_c1_kernel"].astype(float)**2)))
 
 
+def test_a_recorder_takes_names_in_any_way_and_each_once(tmp_path):
+    recorder = Recorder((name for name in ["loss", "loss", "c1_bias"]), norms=["d_fc_bias"] * 2, every=np.int64(2))
+    assert (recorder.lines, recorder.norms, recorder.every) == (("loss", "c1_bias"), ("d_fc_bias",), 2)
+    training = Training(small_cnn, FEW, Settings(epochs=1), recorder).go_on()
+    training.save(tmp_path / "run.npz")
+    assert Training.load(tmp_path / "run.npz", small_cnn, FEW).recorder["loss"].tolist() == recorder["loss"].tolist()
+
+
+def test_what_is_refused_changes_nothing():
+    training = Training(small_cnn, FEW, Settings(epochs=1))
+    with pytest.raises(ValueError, match="seconds -1: give a number, 0 or more"):
+        training.go_on(epochs=30, seconds=-1)
+    assert training.settings.epochs == 1 and training.step == 0
+    assert training.go_on(seconds=Fraction(0, 10)).stopped.startswith("its 0 seconds were over after 1 of")
+    for wrong in ({"epochs": 1}, {}, "epochs", 5):
+        with pytest.raises(ValueError, match=r"settings .*: give Settings\(\.\.\.\)"):
+            Training(small_cnn, FEW, wrong)
+
+
+def test_dropout_and_penalty_name_what_is_not_there():
+    for ask, words in ((lambda: with_dropout(small_cnn.forward, "flatt"), "dropout: no line is named 'flatt'; did you mean 'flat'?"),
+                       (lambda: with_dropout(small_cnn.forward, "image"), "dropout: no line is named 'image'"),
+                       (lambda: with_penalty(small_cnn.forward, []), "penalty: no given number is named None"),
+                       (lambda: with_penalty(small_cnn.forward, ["fc_wait"]), "penalty: no given number is named 'fc_wait'; did you mean")):
+        with pytest.raises(ValueError, match=re.escape(words)):
+            ask()
+    assert with_penalty(small_cnn.forward, "fc_weight") == with_penalty(small_cnn.forward, ["fc_weight"])
+
+
 def test_what_a_recorder_cannot_do_is_said():
     recorder = Recorder(("logits",))
     Training(small_cnn, FEW, Settings(epochs=1), recorder).go_on()
@@ -833,6 +877,9 @@ def test_what_a_recorder_cannot_do_is_said():
         recorder["logits"]
     with pytest.raises(ValueError, match="recorder: another run has it; give a new one"):
         Training(small_cnn, FEW, None, recorder)
+    for wrong in (None, "loss", 5, ("loss", 5)):
+        with pytest.raises(ValueError, match="recorder: lines .*: give a tuple of names"):
+            Recorder(wrong)
     new = Recorder(("loss",))
     with pytest.raises(ValueError, match="shift 8"):
         Training(small_cnn, FEW, Settings(shift=8), new)  # what was refused has not taken it

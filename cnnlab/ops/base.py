@@ -4,6 +4,8 @@ from dataclasses import fields, replace
 from functools import cached_property
 from typing import NewType
 
+import numpy as np
+
 Name = NewType("Name", str)
 
 
@@ -63,10 +65,10 @@ def add(terms) -> str:
 def pair(setting, name: str, least: int) -> tuple[int, int]:
     """(vertical, horizontal) from one whole number or two, each at least `least`."""
     both = setting if isinstance(setting, tuple) else (setting, setting)
-    whole = all(isinstance(size, int) and not isinstance(size, bool) for size in both)
+    whole = all(isinstance(size, (int, np.integer)) and not isinstance(size, bool) for size in both)
     if len(both) != 2 or not whole or min(both) < least:
         raise ValueError(f"{name} {setting!r} must be a whole number of at least {least}, or two of them")
-    return both
+    return int(both[0]), int(both[1])
 
 
 def one_number(name, value) -> float:

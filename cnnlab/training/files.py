@@ -11,6 +11,7 @@ import numpy as np
 from ..data import unpacked, unreadable
 from .digits import fingerprint
 from .kept import Best, Epoch
+from .settings import number, whole
 
 FORMAT = 2
 EACH_STEP = "losses", "hits", "rates"
@@ -40,7 +41,7 @@ def read(path) -> tuple[dict, dict]:
     try:
         facts = json.loads(str(arrays["facts"][()]))
         found = facts["format"]
-    except (KeyError, TypeError, ValueError) as problem:
+    except (KeyError, TypeError, ValueError, RecursionError) as problem:
         names = ", ".join(arrays) or "nothing"
         raise ValueError(f"{path} is no saved run: it holds {names}, and no facts that can be read") from problem
     if found != FORMAT:
@@ -79,6 +80,7 @@ def restore(training, arrays, facts):
         raise ValueError(f"it holds a run of another recipe than {training.network.title!r} has today")
     if facts["digits"] != fingerprint(training.digits):
         raise ValueError("it was trained on other pictures or labels than these")
+    check_facts(facts)
     arrays = {name: array for name, array in arrays.items() if name != "facts"}
     first = training.state
     parameters = {name: first[name] for name in training.network.parameters}
@@ -91,13 +93,30 @@ def restore(training, arrays, facts):
     training.remembered = tuple((step, group(arrays, f"remembered {at}", first))
                                 for at, step in enumerate(facts["remembered"]))
     training.state = group(arrays, "state", first)
-    training.recorder.entries = kept_entries(training.recorder, arrays)
+    training.recorder.entries = kept_entries(training.recorder, arrays, training.step)
     if arrays or json.dumps(facts_of(training)) != json.dumps(facts):
         raise ValueError(f"it holds more than a run, or something else: {', '.join(arrays) or 'other facts'}")
     behind = training.step // training.steps_in_epoch - len(training.epochs)
-    if behind not in (0, 1) or training.recorder.steps[-1:] >= [training.step]:
-        raise ValueError(f"{training.step} steps, {len(training.epochs)} epochs and what was recorded "
-                         "do not go together")
+    if behind not in (0, 1):
+        raise ValueError(f"{training.step} steps and {len(training.epochs)} epochs do not go together")
+
+
+def check_facts(facts):
+    """Raises ValueError where a fact is of another kind than it was saved, or names a step or epoch that was not made."""
+    step, best = facts["step"], facts["best"]
+    fits = {"step": whole(step), "stopped": isinstance(facts["stopped"], str), "paused": isinstance(facts["paused"], bool)}
+    if fits["step"]:
+        fits["culprit"] = facts["culprit"] is None or whole(facts["culprit"]) and facts["culprit"] <= step
+        fits["remembered"] = rising(facts["remembered"], step)
+    fits["best"] = best is None or whole(best[0]) and best[0] < len(facts["epochs"]) and number(best[1])
+    for name, right in fits.items():
+        if not right:
+            raise ValueError(f"{name} {facts[name]!r:.80} cannot be right")
+
+
+def rising(steps, end) -> bool:
+    """Whether these are numbers of steps before `end`, each larger than the one before."""
+    return all(whole(step) and step < end for step in steps) and all(a < b for a, b in zip(steps, steps[1:]))
 
 
 def group(arrays, kind, like) -> dict:
@@ -128,9 +147,11 @@ def kept_arrays(recorder) -> dict:
     return arrays
 
 
-def kept_entries(recorder, arrays) -> list:
+def kept_entries(recorder, arrays, end) -> list:
     """What the recorder held, taken out of saved arrays."""
     steps = arrays.pop("kept").tolist()
+    if not rising(steps, end):
+        raise ValueError(f"the steps that were recorded, {steps!r:.80}, cannot be right")
     columns = {name: cut(arrays.pop(f"kept {name}"), arrays.pop(f"shapes {name}"), len(steps))
                for name in (*recorder.lines, *(f"norm of {each}" for each in recorder.norms)) if steps}
     return [(step, {name: column[at] for name, column in columns.items()}) for at, step in enumerate(steps)]
@@ -138,6 +159,8 @@ def kept_entries(recorder, arrays) -> list:
 
 def cut(cells, shapes, count) -> list[np.ndarray]:
     """The arrays of these shapes, from their cells in a row."""
+    if shapes.ndim != 2 or cells.ndim != 1 or cells.dtype.kind not in "biuf":
+        raise ValueError(f"recorded cells {cells.dtype} {cells.shape} in shapes {shapes.shape} cannot be right")
     ends = np.prod(shapes, axis=1, dtype=int).cumsum()
     if len(shapes) != count or ends[-1] != len(cells):
         raise ValueError(f"{len(cells)} recorded cells do not fill {len(shapes)} entries, and {count} were made")

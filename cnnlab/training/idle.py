@@ -7,7 +7,10 @@ from ..ops import ReLU
 
 
 def stuck(ledger, parameters) -> tuple[str, ...]:
-    """The parameters that no gradient reaches in this step: each of its cells is exactly 0, so nothing moves them."""
+    """The parameters that no gradient reaches in this step: each of its cells is exactly 0.
+
+    What an optimizer carries on from earlier steps may move them all the same.
+    """
     return tuple(name for name in parameters if not np.any(ledger[f"d_{name}"]))
 
 

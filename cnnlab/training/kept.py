@@ -1,10 +1,11 @@
 """What is kept of a run: chosen lines of its steps, within a bound, and what its epochs came to."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from .settings import whole
+from .settings import plain, whole
 
 
 @dataclass
@@ -24,10 +25,13 @@ class Recorder:
 
     def __post_init__(self):
         for name in ("lines", "norms"):
-            if isinstance(getattr(self, name), str) or not all(isinstance(each, str) for each in getattr(self, name)):
-                raise ValueError(f"recorder: {name} {getattr(self, name)!r}: give a tuple of names")
-            setattr(self, name, tuple(getattr(self, name)))
+            given = getattr(self, name)
+            names = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (None,)
+            if not all(isinstance(each, str) for each in names):
+                raise ValueError(f"recorder: {name} {given!r}: give a tuple of names")
+            setattr(self, name, tuple(dict.fromkeys(names)))  # each once, and of an iterator what it gave
         for name in ("every", "most"):
+            setattr(self, name, plain(getattr(self, name)))
             if not whole(getattr(self, name), 1):
                 raise ValueError(f"recorder: {name} {getattr(self, name)!r}: give a whole number, 1 or more")
 

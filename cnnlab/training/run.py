@@ -44,6 +44,8 @@ class Training:
     """
 
     def __init__(self, network, digits, settings=None, recorder=None):
+        if not isinstance(settings, Settings | None):
+            raise ValueError(f"settings {settings!r:.80}: give Settings(...)")
         self.network, self.digits, self.settings = network, digits, settings or Settings()
         self.recorder = recorder or Recorder()
         self.check_names()
@@ -316,9 +318,9 @@ class Training:
 
     def evaluate(self, images, labels) -> tuple[float, float]:
         """(mean cross-entropy, share of right answers) of what was learned, without dropout or penalty."""
-        if not len(labels) or len(images) != len(labels):
-            raise ValueError(f"evaluate: {len(images)} pictures and {len(labels)} labels")
         labels, classes = np.asarray(labels), self.line_shapes["logits"][0]
+        if not labels.size:
+            raise ValueError(f"evaluate: no labels for pictures {np.shape(images)}")
         for problem in faults(("images", "labels"), images, labels, self.network, classes):
             raise ValueError(f"evaluate: {problem}")
         return self.measured(self.parameters, images, labels)
@@ -405,18 +407,18 @@ class Training:
         A second interrupt breaks that step off, which is then made when the run goes on. `epochs` changes how many
         there are in all. `watch(training)` is called after every step.
         """
+        if seconds is not None and not (number(seconds) and seconds >= 0):
+            raise ValueError(f"seconds {seconds!r}: give a number, 0 or more")
         if epochs is not None:
             longer, begun = replace(self.settings, epochs=epochs), ceil(self.step / self.steps_in_epoch)
             if longer.epochs < begun:
                 raise ValueError(f"epochs {epochs}: {begun} were begun")
             self.settings = longer
-        if seconds is not None and not (number(seconds) and seconds >= 0):
-            raise ValueError(f"seconds {seconds!r}: give a number, 0 or more")
         if self.paused:
             self.stopped, self.paused = "", False
         ends = monotonic() + seconds if seconds is not None else None
         try:
-            with one_thread(), interrupted() as asked, bar(self, progress) as show:
+            with interrupted() as asked, one_thread(), bar(self, progress) as show:
                 while not self.finished:
                     self.advance()
                     show()
@@ -425,7 +427,7 @@ class Training:
                     if asked:
                         self.pause("stopped by hand")
                     elif ends is not None and monotonic() >= ends:
-                        self.pause(f"its {seconds:g} seconds were over")
+                        self.pause(f"its {float(seconds):g} seconds were over")
         except KeyboardInterrupt:
             self.settle()
             self.pause("stopped by hand")
