@@ -308,8 +308,8 @@ def shifts(training=None) -> Page:
 
 QUESTIONS = (
     ("gradient", "The gradient of a 5×5 kernel is", (
-        ("transposed", "the transposed convolution of the kernel with d_out", "That one has the size of the picture: it is the gradient of the picture."),
-        ("correlated", "the input, cross-correlated with d_out", "Each weight adds up the pixels it met, times the slopes they led to."),
+        ("transposed", "the transposed convolution of the kernel with d_c1_sum", "That one has the size of the picture: it is the gradient of the picture."),
+        ("correlated", "the input, cross-correlated with d_c1_sum", "Each weight adds up the pixels it met, times the slopes they led to."),
         ("kernel", "η times the kernel", "η scales the step; the gradient does not depend on it.")), "correlated"),
     ("edges", "After training, the six kernels of C1 are", (
         ("all", "six clean edge detectors", "Look at the edge shares in the first table again."),

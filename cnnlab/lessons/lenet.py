@@ -156,7 +156,8 @@ class CountOne(Lesson):
         """What sharing saves, in the numbers of the table."""
         ratio = whole.parameters / layer.parameters
         often = f"{ratio:,.0f} times as many" if ratio > 1.5 else "as many" if ratio == 1 else f"{board(number(ratio, 3))} times as many"
-        return (f"Each of the {layer.parameters:,} numbers is used at {times(layer.positions)} = {int(np.prod(layer.positions)):,} positions. "
+        places = int(np.prod(layer.positions))
+        return (f"Each of the {layer.parameters:,} numbers is used at {times(layer.positions)} = {places:,} position{'s' * (places > 1)}. "
                 f"Fully connected, the same shapes take {whole.parameters:,} numbers: {often}.")
 
     @staticmethod
