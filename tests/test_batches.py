@@ -17,11 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import integers
 
+from cnnlab.data import digits_8x8
 from cnnlab.gradients import backward
 from cnnlab.ledger import replay, run
-from cnnlab.networks import lenet_5
+from cnnlab.networks import lenet_5, small_cnn
 from cnnlab.ops import (AddBias, AveragePool, AveragePoolGradient, BiasGradient, Correlate, Flatten, KernelGradient,
                         MaxPool, MaxPoolGradient, TransposedCorrelate, Unflatten, batches)
+from cnnlab.training import Settings, Training
 
 few = settings(max_examples=300, deadline=None, derandomize=True)
 dtypes, seeds = st.sampled_from(["float32", "float64"]), integers(0, 2**32)
@@ -235,6 +237,24 @@ def test_what_is_kept_has_a_bound(kept):
     with patch.object(batches, "LARGEST_LAYOUT", 1):
         three(image, kernel, y, SAME)
     assert not kept.layouts
+
+
+def test_a_read_only_view_of_pictures_that_change_is_read_anew(kept):
+    image, kernel = np.zeros((1, 1, 3, 3)), np.ones((1, 1, 2, 2))
+    shown = image.view()
+    shown.setflags(write=False)
+    line = Correlate("x", "k")
+    assert line.compute(shown, kernel).sum() == 0
+    image += 7
+    assert line.compute(shown, kernel).tolist() == [[[[28, 28], [28, 28]]]]
+
+
+def test_the_pictures_of_a_training_step_are_laid_out_once(kept):
+    training = Training(small_cnn, digits_8x8(), Settings(epochs=1))
+    training.take_step()
+    ledger = training.ledger
+    held = [layout.held() for layout in kept.layouts.values()]
+    assert any(each is ledger["image"] for each in held) and any(each is ledger["s2"] for each in held)
 
 
 # The lines between convolutions

@@ -71,8 +71,8 @@ class Layout:
         self.held = nothing
 
     def holding(self, images):
-        """Itself, with these pictures in it. Read-only pictures that it holds already are not copied again."""
-        if images.flags.writeable or self.held() is not images:
+        """Itself, with these pictures in it. Pictures that it holds already, and that stay, are not copied again."""
+        if self.held() is not images or not stays(images):
             self.held = nothing  # an interrupt may come between the copies
             memory = images.transpose(2, 1, 3, 0)
             for part, seen in self.parts:
@@ -83,6 +83,12 @@ class Layout:
 
 def nothing():
     """A reference to no picture."""
+
+
+def stays(array) -> bool:
+    """Whether nobody writes to an array: it is read-only, and so is the one whose memory it shows, if it is a view."""
+    base = array.base
+    return not array.flags.writeable and (base is None or isinstance(base, np.ndarray) and not base.flags.writeable)
 
 
 class Kept(threading.local):

@@ -181,8 +181,10 @@ class Training:
         epoch, within = divmod(step, self.steps_in_epoch)
         chosen = self.order(epoch)[within * self.settings.batch:][:self.settings.batch]
         images = self.shifted(step, self.digits.train_images[chosen].astype(np.float32, copy=False))
-        given = {"image": batches.readers(batches.memory_of(images)),
-                 "label": self.digits.train_labels[chosen].astype(float), "learning_rate": np.array(self.rate(step))}
+        memory = batches.memory_of(images)
+        memory.setflags(write=False)
+        given = {"image": batches.readers(memory), "label": self.digits.train_labels[chosen].astype(float),
+                 "learning_rate": np.array(self.rate(step))}
         given |= self.drawn_masks(step, len(chosen))
         for value in given.values():
             value.setflags(write=False)
