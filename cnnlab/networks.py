@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .ledger import Line, Recipe
+from .ledger import Line, Recipe, refuse_misspelt
 from .ops import (AddBias, Connect, Correlate, Flatten, FullyConnected, MaxPool, Negate, ReLU, Scale, ScaledTanh,
                   Sigmoid, SoftmaxCrossEntropy, SquaredDistance, SumPool, Tanh, batches)
 
@@ -20,6 +20,11 @@ class Network:
     picture: tuple[int, int, int]  # C, H, W of one image
     fixed: dict = field(default_factory=dict)  # numbers that the recipe reads and nothing trains
     starts: dict = field(default_factory=dict)  # parameters that start at one number, and at which
+
+    def __post_init__(self):
+        """Raises LineError for a number that the recipe does not read, or a start of what is no parameter."""
+        refuse_misspelt(self.title, [*self.shapes, *self.fixed], self.forward.given, ())
+        refuse_misspelt(f"{self.title}, starts", self.starts, self.shapes, ())
 
     @property
     def parameters(self) -> tuple[str, ...]:

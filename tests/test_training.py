@@ -860,6 +860,15 @@ def test_what_is_refused_changes_nothing():
             Training(small_cnn, FEW, wrong)
 
 
+@pytest.mark.parametrize("change, words", [
+    ({"starts": {"fc_wait": 1}}, "starts: no number is named 'fc_wait'; did you mean 'fc_weight'?"),
+    ({"shapes": {**small_cnn.shapes, "c1_biass": (8,)}}, "no number is named 'c1_biass'; did you mean 'c1_bias'?"),
+    ({"fixed": {"prototypes": np.ones(3)}}, "no number is named 'prototypes'")])
+def test_a_network_refuses_numbers_that_it_does_not_read(change, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        replace(small_cnn, **change)
+
+
 def test_dropout_and_penalty_name_what_is_not_there():
     for ask, words in ((lambda: with_dropout(small_cnn.forward, "flatt"), "dropout: no line is named 'flatt'; did you mean 'flat'?"),
                        (lambda: with_dropout(small_cnn.forward, "image"), "dropout: no line is named 'image'"),
