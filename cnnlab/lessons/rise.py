@@ -294,8 +294,8 @@ class Slip(Rise):
     @staticmethod
     def slips(found) -> list[str]:
         """The noted numbers that differ from what their lines give, whether the loss rises or not."""
-        step = found.reading
-        return [str(slip) for slip in noted_slips(step.recipe, step.at(step.learning_rate), found.case.noted)]
+        noted = found.case.noted
+        return [str(slip) for slip in noted_slips(found.case.checked, noted)] if noted else []
 
 
 class Sharing(Rise):
