@@ -253,13 +253,19 @@ def test_the_first_of_them_is_the_strongest_of_its_size(look):
     assert np.unravel_index(falls.argmax(), falls.shape) == (10 // 2, 8 // 2)
 
 
+def test_on_an_empty_sheet_no_rounding_is_painted(look):
+    for label in range(10):
+        for side in mattered.SIZES:
+            assert not mattered.covered(look, BLANK, label, side).any(), (label, side)
+
+
 def test_a_patch_without_ink_makes_no_difference(look):
     panel, image = kernels.mattered(), prepared(ink_of(look, 552))
     blank = [at for at in np.ndindex(14, 14) if not image[mattered.patch_at(2 * at[0], 2 * at[1], 4)].any()]
     assert len(blank) > 100
     for row, column in blank[::7]:
         panel.press(f"at {row} {column}")
-        assert "so it falls by 0. Gradient × input, added up in the frame, promised 0." in words(panel)
+        assert "so it stays. Gradient × input, added up in the frame, promised 0." in words(panel)
 
 
 # ---- neighbours ----------------------------------------------------------------------------

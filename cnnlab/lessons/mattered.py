@@ -107,8 +107,9 @@ class Mattered(OnAPicture):
     def lines(self, state, slopes, added, logit, falls, promises):
         at, size = (state["row"], state["column"]), state["size"]
         fall, promise = (round(float(each[at]), 4) for each in (falls, promises))  # a patch without ink: 0, to float32
-        return (f"Cover the framed {size}×{size} pixels: the logit goes from {shown(logit)} to {shown(logit - fall)}, so it "
-                f"{'falls' if fall >= 0 else 'rises'} by {shown(abs(fall))}. Gradient × input, added up in the frame, promised {shown(promise)}.",
+        went = f"{'falls' if fall > 0 else 'rises'} by {shown(abs(fall))}" if fall else "stays"
+        return (f"Cover the framed {size}×{size} pixels: the logit goes from {shown(logit)} to {shown(logit - fall)}, so it {went}. "
+                f"Gradient × input, added up in the frame, promised {shown(promise)}.",
                 sum_line(slopes, added, logit, state["label"]))
 
 
