@@ -128,8 +128,14 @@ class Explanation:
             return f"{left} has no exact fraction: it takes {function} ({self.one(cell)})"
         if self.ledger.line(self.name) is None:
             return f"{left} = {board(str(result))} (given)"
-        right, result = arithmetic.write(BOARD, self.ledger.expand(self.name, cell), self.exact_leaf, self.most), board(str(result))
-        return f"{left} = {right} = {result}" if right not in (result, f"({result})") else f"{left} = {result}"
+        right, result = self.in_fractions(cell), board(str(result))
+        return f"{left} = {right} = {result}" if right != result else f"{left} = {result}"
+
+    def in_fractions(self, cell) -> str:
+        """The right-hand side with exact fractions in place of the cells; one that is only passed on has no brackets."""
+        right = arithmetic.write(BOARD, self.ledger.expand(self.name, cell), self.exact_leaf, self.most)
+        alone = board(str(self.ledger.fraction(self.name, cell)))
+        return alone if right == f"({alone})" else right
 
     def exact_leaf(self, name, index) -> str:
         value = self.ledger.fraction(name, index)

@@ -14,6 +14,7 @@ from .check import GradientCheck, check_gradient, fitted
 from .curvature import hessian_times
 from .kinks import Kinks, held_kinks, kinks
 from .parts import Parts, parts
+from .slips import NotedSlip, noted_slips
 from .step import Step, dot
 from .sweep import Sweep, sweep
 
@@ -282,6 +283,11 @@ class Case:
         recipe, step = needed(self.forward, self.read_loss, *self.noted), self.reading
         values = self.start | self.read_numbers | step.at(step.learning_rate)
         return run(recipe, **{name: values[name] for name in recipe.given if name in values})
+
+    @cached_property
+    def slips(self) -> tuple[NotedSlip, ...]:
+        """The noted numbers that differ from what their lines give, whether the loss rises or not."""
+        return tuple(noted_slips(self.checked, self.noted)) if self.noted else ()
 
     @property
     def before(self) -> float:

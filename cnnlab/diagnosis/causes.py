@@ -14,7 +14,7 @@ from ..explanation import label
 from .case import Case
 from .kinks import kinks
 from .parts import SAMPLES
-from .slips import noted_slips
+from .slips import AGAIN
 from .step import dot
 
 LEAST_SHARE = 0.01
@@ -71,11 +71,10 @@ class Search:
         case = self.case
         amount = case.noted_after - case.reading.after
         if case.noted and amount > case.noise:
-            step, slips = case.reading, list(noted_slips(case.checked, case.noted))
-            found = "".join(f", {slip.cell} = {shown(slip.noted)} is {slip.guess}" for slip in slips if slip.guess)
-            if slips:
-                yield self.cause(SLIP, amount, f"the check has a slip{found}: without it the loss after the step is {shown(step.after)}",
-                                 "Work out the lines of the check again, term by term.", map(str, slips))
+            found = "".join(f", {slip.cell} = {shown(slip.noted)} is {slip.guess}" for slip in case.slips if slip.guess)
+            if case.slips:
+                yield self.cause(SLIP, amount, f"the check has a slip{found}: without it the loss after the step is {shown(case.reading.after)}",
+                                 AGAIN, map(str, case.slips))
 
     def reading(self):
         case, step = self.case, self.case.step

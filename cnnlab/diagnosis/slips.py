@@ -12,6 +12,7 @@ from ..ledger import run
 from ..ops import AddBias, Correlate, FullyConnected
 
 SUMS = (AddBias, Correlate, FullyConnected)
+AGAIN = "Work out the lines of the check again, term by term."  # what to do about a slip
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,12 @@ def unit(value) -> float:
 
 def worked(ledger, name, index) -> str:
     """The worked line of a cell, the sums that it adds up written out."""
-    def leaf(each, where):
-        return board(number(float(ledger[each][where])))
-    text, result = summed(ledger, name, index), leaf(name, index)
-    sign = "=" if arithmetic.gives(text, lambda *at: number(float(ledger[at[0]][at[1]])), number(float(ledger[name][index]))) else "≈"
-    return f"{label(name, index, np.shape(ledger[name]))} = {arithmetic.write(BOARD, text, leaf, MOST_TERMS)} {sign} {result}"
+    def printed(each, where):
+        return number(float(ledger[each][where]))
+    text, result = summed(ledger, name, index), printed(name, index)
+    sum_of = arithmetic.write(BOARD, text, lambda each, where: board(printed(each, where)), MOST_TERMS)
+    sign = "=" if arithmetic.gives(text, printed, result) else "≈"
+    return f"{label(name, index, np.shape(ledger[name]))} = {sum_of} {sign} {board(result)}"
 
 
 def summed(ledger, name, index) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from ..arithmetic import board, number
 from ..data import digits_8x8
 from ..diagnosis import diagnose, sharpness
-from ..diagnosis.slips import noted_slips
+from ..diagnosis.slips import AGAIN
 from ..documents import printed
 from ..examples import Example, example_1, example_2, twin
 from ..gradients import backward, needed, update
@@ -284,18 +284,12 @@ class Slip(Rise):
         return diagnose(example_2, learning_rate=state["learning_rate"], noted=noted)
 
     def extra(self, state, found):
-        slips = self.slips(found)
+        slips = [str(slip) for slip in found.case.slips]
         harmless = ["The check is wrong, though the loss that follows from it does not rise."] if slips and not found.causes else []
         return [listed("The check, worked out again", slips + harmless or ["Every product and the bias were added: nothing to mend."])]
 
     def advice(self, found):
-        return "Work out the lines of the check again, term by term." if self.slips(found) else found.advice
-
-    @staticmethod
-    def slips(found) -> list[str]:
-        """The noted numbers that differ from what their lines give, whether the loss rises or not."""
-        noted = found.case.noted
-        return [str(slip) for slip in noted_slips(found.case.checked, noted)] if noted else []
+        return AGAIN if found.case.slips else found.advice
 
 
 class Sharing(Rise):

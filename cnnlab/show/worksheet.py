@@ -174,9 +174,7 @@ class Writer:
         symbols = explanation.in_symbols(index)
         fraction = self.fraction(name, index)
         if fraction:
-            text, leaf = self.ledger.expand(name, index), explanation.exact_leaf
-            numbers, sign, result = arithmetic.write(BOARD, text, leaf, explanation.most), "=", fraction
-            numbers = fraction if numbers == f"({fraction})" else numbers  # passed on as it is
+            numbers, sign, result = explanation.in_fractions(index), "=", fraction
         else:
             numbers = explanation.numbers(index, BOARD, self.digits, explanation.most, board)
             sign, result = "=" if explanation.is_exact(index) else "≈", self.text(self.ledger[name][index])
